@@ -1,0 +1,52 @@
+# `make` or `make help` lists what there is. Times are for two cores.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/
+PYTEST_ARGS ?= -n 2
+.DEFAULT_GOAL := help
+.PHONY: help env course real has-data test check lab notebooks
+
+help:  ## this list
+	@echo "DistillCSE Kit. Targets, each of which first makes what it needs:"
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+env: $(VENV)/.installed  ## the virtual environment .venv with everything, tests included (2 minutes, once)
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "The kit needs Python 3.11 or later; name one: make env PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing into $(VENV): about 2 minutes and 2 GB, once ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN)python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,integrations]'
+	@touch $@
+	@echo "Installed. $$($(RUN)python --version), torch $$($(RUN)python -c 'import importlib.metadata as m; print(m.version("torch"))')."
+
+course: env  ## all notebooks, headless, offline, on the smallest profile (4 minutes): runs/course-smoke
+	@echo "Running the whole course on the smoke profile: at most 4 minutes ..."
+	@$(RUN)distillcse course --profile smoke --out runs/course-smoke
+
+real: has-data env  ## the course on your data and the laptop profile (about an hour, resumes): make real DATA=folder
+	@echo "Running the whole course on $(DATA), laptop profile: about an hour; a second start goes on where it stopped ..."
+	@$(RUN)distillcse course --profile laptop --data-dir "$(DATA)" --out runs/course-laptop
+
+has-data:
+	@test -n "$(DATA)" || { echo "Name the folder with the data: make real DATA=folder (README, 'Real data')." >&2; exit 2; }
+
+test: env  ## the tests (at most 5 minutes)
+	@echo "Running the tests: at most 5 minutes ..."
+	@OMP_NUM_THREADS=1 $(RUN)python -m pytest $(PYTEST_ARGS)
+
+check: env  ## style, types, and whether the notebooks are what their sources give (1 minute)
+	@echo "Checking style, types and notebooks: about a minute ..."
+	@$(RUN)ruff check .
+	@$(RUN)ruff format --check .
+	@$(RUN)mypy
+	@$(RUN)python -m distillcse_kit.notebooks --check
+
+lab: env  ## JupyterLab on the first notebook (stays open; stop with Ctrl-C)
+	@echo "Opening JupyterLab on the first notebook; Ctrl-C here stops it ..."
+	@$(RUN)jupyter lab notebooks/00_start_here.ipynb
+
+notebooks: env  ## notebooks/*.ipynb again from notebooks/src/*.py (seconds)
+	@echo "Writing notebooks/*.ipynb from notebooks/src/*.py: a few seconds ..."
+	@$(RUN)python -m distillcse_kit.notebooks

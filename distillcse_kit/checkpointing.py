@@ -1,0 +1,74 @@
+"""Checkpoints of a training in progress: one safetensors file, whole or not at all, never a pickle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from distillcse_kit.store import new_file
+
+
+def save_checkpoint(
+    path: Path, tensors: dict[str, dict[str, Tensor]], optimiser: torch.optim.Optimizer, state: dict[str, Any]
+) -> None:
+    """Write named groups of tensors, the optimiser's tensors, torch's random states, and plain values.
+
+    Args:
+        path: the file; replaced at once when the new one is complete.
+        tensors: {group: {name: tensor}}, such as a model's state dict; group names hold no dot.
+        optimiser: its per-parameter tensors are kept; its settings are the caller's.
+        state: JSON values, such as the step.
+
+    Raises:
+        KitError: the disk is full.
+    """
+    flat = {f"{group}.{name}": tensor for group, named in tensors.items() for name, tensor in named.items()}
+    for index, values in optimiser.state_dict()["state"].items():
+        flat |= {f"optimiser.{index}.{name}": value for name, value in values.items()}
+    flat["random.cpu"] = torch.get_rng_state()
+    if torch.cuda.is_available():
+        flat["random.cuda"] = torch.cuda.get_rng_state()
+    # Tied weights share memory, which safetensors refuses: every tensor is written out on its own.
+    flat = {name: value.detach().cpu().contiguous().clone() for name, value in flat.items()}
+    with new_file(path) as temporary:
+        save_file(flat, temporary, metadata={"state": json.dumps(state)})
+
+
+def load_checkpoint(
+    path: Path, optimiser: torch.optim.Optimizer
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
+    """Read what ``save_checkpoint`` wrote, and set the optimiser and torch's random states to it.
+
+    Returns:
+        (tensors by group, state), or None where there is no checkpoint; a damaged one is deleted: training starts again.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = json.loads(file.metadata()["state"])
+        flat = load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+        path.unlink()
+        return None
+    groups: dict[str, dict[str, Tensor]] = {}
+    for name, value in flat.items():
+        group, _, rest = name.partition(".")
+        groups.setdefault(group, {})[rest] = value
+    restored = optimiser.state_dict()
+    restored["state"] = {}
+    for name, value in groups.pop("optimiser", {}).items():
+        index, _, key = name.partition(".")
+        restored["state"].setdefault(int(index), {})[key] = value
+    optimiser.load_state_dict(restored)
+    random = groups.pop("random")
+    torch.set_rng_state(random["cpu"])
+    if "cuda" in random and torch.cuda.is_available():
+        torch.cuda.set_rng_state(random["cuda"])
+    return groups, state

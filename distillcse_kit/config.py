@@ -1,0 +1,235 @@
+"""Settings as dataclasses: what a teacher, a student and a profile are. Validated on construction."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, TypeVar, get_args
+
+from distillcse_kit.errors import KitError
+from distillcse_kit.losses import DIVERGENCES, Divergence
+
+Pooling = Literal["cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last"]
+POOLINGS: tuple[str, ...] = get_args(Pooling)
+
+Shuffle = Literal["none", "group_p", "group_mean", "fixed_groups", "rank_band"]
+SHUFFLES: tuple[str, ...] = get_args(Shuffle)
+
+Objective = Literal["distillation", "ranking_hinge"]
+OBJECTIVES: tuple[str, ...] = get_args(Objective)
+
+Precision = Literal["auto", "float32", "bfloat16"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+
+
+def choose(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise KitError unless ``value`` is one of ``choices``."""
+    if value not in choices:
+        raise KitError(f"Unknown {name} {value!r}; choose one of {', '.join(choices)}.")
+
+
+def _positive(settings: Any, *names: str) -> None:
+    for name in names:
+        if not getattr(settings, name) > 0:
+            raise KitError(f"{name} is {getattr(settings, name)}; it must be greater than 0.")
+
+
+def _share(settings: Any, *names: str) -> None:
+    for name in names:
+        if not 0 < getattr(settings, name) <= 1:
+            raise KitError(f"{name} is {getattr(settings, name)}; it must lie in (0, 1].")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How any encoder of the kit is trained, teacher or student (section 2 of the paper).
+
+    Attributes:
+        base: where training starts: "micro" (ships with the kit), a model folder, or a hub name.
+        pooling: how token states become a sentence embedding, one of ``POOLINGS``.
+        head: train through a Linear + tanh head, which is dropped at evaluation.
+        temperature: tau of the contrastive loss.
+        learning_rate: peak; decays linearly to zero over ``steps``.
+        steps: optimiser steps; the corpus is read again, in a new order, when they need more than one epoch.
+        batch_size: N, sentences a step.
+        max_tokens: training sentences are cut to this many word pieces; evaluation never cuts here.
+        evaluate_every: steps between two dev scores; the best is kept.
+        mlm_weight, mlm_share: weight of the auxiliary masked-LM loss, and share of tokens hidden for it.
+        gradient_clip: largest gradient norm.
+        precision: "auto" takes bfloat16 where the processor computes in it.
+        seed: of the order of sentences, dropout, head and shuffling.
+    """
+
+    base: str = "micro"
+    pooling: Pooling = "cls"
+    head: bool = True
+    temperature: float = 0.05
+    learning_rate: float = 1e-4
+    steps: int = 150
+    batch_size: int = 64
+    max_tokens: int = 32
+    evaluate_every: int = 50
+    mlm_weight: float = 0.0
+    mlm_share: float = 0.15
+    gradient_clip: float = 1.0
+    precision: Precision = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        choose("pooling", self.pooling, POOLINGS)
+        choose("precision", self.precision, PRECISIONS)
+        _positive(self, "temperature", "learning_rate", "steps", "batch_size", "evaluate_every", "gradient_clip")
+        _share(self, "mlm_share")
+        if self.max_tokens < 3:
+            raise KitError(f"max_tokens is {self.max_tokens}; [CLS], one word and [SEP] need at least 3.")
+        if self.mlm_weight < 0:
+            raise KitError(f"mlm_weight is {self.mlm_weight}; it must be 0 (off) or more.")
+
+
+@dataclass(frozen=True)
+class DistillationSettings:
+    """What a student learns from its teachers (Eq 2 to 7).
+
+    Attributes:
+        student_temperature, teacher_temperature: tau_s and tau_t.
+        weight: lambda of Eq 3.
+        distil_only: leave the contrastive loss out.
+        objective: "distillation", or "ranking_hinge" (in the authors' code only).
+        divergence: of the distillation loss, one of ``DIVERGENCES``.
+        shuffle: what is done to the teacher's logits, one of ``SHUFFLES``.
+        p, group_temperature: of Group-P and of the group mean.
+        group_size: of fixed groups.
+        band_start, band_end: of the rank band, 0 = largest logit, end excluded.
+        teacher_margin, student_margin, pairs_per_row: of the ranking hinge.
+    """
+
+    student_temperature: float = 0.02
+    teacher_temperature: float = 0.01
+    weight: float = 1.0
+    distil_only: bool = False
+    objective: Objective = "distillation"
+    divergence: Divergence = "cross_entropy"
+    shuffle: Shuffle = "none"
+    p: float = 0.1
+    group_temperature: float = 1.0
+    group_size: int = 6
+    band_start: int = 0
+    band_end: int = 12
+    teacher_margin: float = 0.1
+    student_margin: float = 0.05
+    pairs_per_row: int = 16
+
+    def __post_init__(self) -> None:
+        choose("shuffle", self.shuffle, SHUFFLES)
+        choose("divergence", self.divergence, DIVERGENCES)
+        choose("objective", self.objective, OBJECTIVES)
+        _positive(
+            self, "student_temperature", "teacher_temperature", "group_temperature", "weight", "group_size", "pairs_per_row"
+        )
+        _share(self, "p")
+        if not 0 <= self.band_start < self.band_end:
+            raise KitError(f"The rank band {self.band_start}..{self.band_end} is empty; give 0 <= start < end.")
+        if not 0 <= self.teacher_margin < 1:
+            raise KitError(f"teacher_margin is {self.teacher_margin}; it must lie in [0, 1).")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One published way to train: the training settings of teachers and students, and the distillation."""
+
+    training: TrainingSettings
+    distillation: DistillationSettings
+
+
+# Section 2 of the paper, beside what its authors' code does where the two differ.
+_PAPER_TRAINING = TrainingSettings(
+    base="bert-base-uncased", learning_rate=3e-5, steps=15_625, batch_size=64, max_tokens=32, evaluate_every=125
+)
+PRESETS: dict[str, Preset] = {
+    "paper": Preset(_PAPER_TRAINING, DistillationSettings(shuffle="group_p", p=0.1)),
+    "authors-code": Preset(
+        replace(_PAPER_TRAINING, steps=5_000),
+        DistillationSettings(student_temperature=0.025, teacher_temperature=0.0125, shuffle="group_p", p=0.1),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much of the course's work is done: minutes on a laptop's processor, or the paper's own scale.
+
+    Attributes:
+        name: smoke, laptop or paper.
+        training: of teachers and students alike; seeds are filled in by the recipes.
+        distillation: temperatures, weight and p that the lessons start from.
+        sentences: training sentences taken from the corpus, from its beginning.
+        teachers: M, how many SimCSE teachers are trained (seeds 0, 1, ...).
+        seeds: students trained per setting; every table shows mean and interval over them.
+        dev_pairs, test_pairs: at most so many pairs of each set are scored; 0 means all of them.
+        rounds: rounds of self-training.
+        minutes: wall time of the course that to expect on two cores, or on a GPU for "paper".
+    """
+
+    name: str
+    training: TrainingSettings
+    distillation: DistillationSettings = field(default_factory=DistillationSettings)
+    sentences: int = 40_000
+    teachers: int = 16
+    seeds: int = 5
+    dev_pairs: int = 0
+    test_pairs: int = 0
+    rounds: int = 2
+    minutes: int = 60
+
+    def __post_init__(self) -> None:
+        _positive(self, "sentences", "teachers", "seeds", "rounds")
+
+
+PROFILES: dict[str, Profile] = {
+    "smoke": Profile(
+        name="smoke",
+        training=TrainingSettings(steps=24, evaluate_every=12),
+        sentences=4_000,
+        teachers=3,
+        seeds=2,
+        dev_pairs=300,
+        test_pairs=300,
+        minutes=4,
+    ),
+    "laptop": Profile(name="laptop", training=TrainingSettings(), minutes=60),
+    "paper": Profile(
+        name="paper",
+        training=PRESETS["paper"].training,
+        distillation=PRESETS["paper"].distillation,
+        sentences=1_000_000,
+        minutes=1_200,
+    ),
+}
+
+
+def profile_named(name: str) -> Profile:
+    """The profile of that name; KitError naming the choices if there is none."""
+    choose("profile", name, tuple(PROFILES))
+    return PROFILES[name]
+
+
+def preset_named(name: str) -> Preset:
+    """The preset of that name; KitError naming the choices if there is none."""
+    choose("preset", name, tuple(PRESETS))
+    return PRESETS[name]
+
+
+Settings = TypeVar("Settings", TrainingSettings, DistillationSettings, Profile)
+
+
+def with_changes(settings: Settings, **changes: Any) -> Settings:
+    """A copy with some fields changed; an unknown field is a KitError that lists the known ones."""
+    known = {item.name for item in fields(settings)}
+    unknown = sorted(set(changes) - known)
+    if unknown:
+        raise KitError(f"Unknown parameter {unknown[0]!r}; choose among {', '.join(sorted(known))}.")
+    return replace(settings, **changes)
+
+
+def as_json(settings: Any) -> dict[str, Any]:
+    """The settings as plain values, for keys and run folders."""
+    return asdict(settings)

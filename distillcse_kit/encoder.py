@@ -1,0 +1,339 @@
+"""A sentence encoder: any Hugging Face encoder, a pooler, and a head that exists in training only.
+
+Loads from a folder, a hub name, or "micro" (the encoder that ships with the kit); saves a folder that
+``sentence_transformers.SentenceTransformer`` loads with the same pooling.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from distillcse_kit.config import POOLINGS, Pooling, Precision, choose
+from distillcse_kit.errors import KitError
+from distillcse_kit.store import file_fingerprint, new_folder
+
+MICRO = Path(__file__).parent / "micro"
+
+# Old class names: sentence-transformers 6 still maps them, older versions know only them.
+_ST_TRANSFORMER = "sentence_transformers.models.Transformer"
+_ST_POOLING = "sentence_transformers.models.Pooling"
+_ST_POOLING_MODES = {"cls": "cls", "cls_before_pooler": "cls", "avg": "mean"}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Loading without progress bars, and without a report on the masked-LM head that an encoder leaves behind."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+
+
+def pool(hidden_states: Sequence[Tensor], attention_mask: Tensor, pooling: Pooling) -> Tensor:
+    """Token states of all layers -> one vector a sentence.
+
+        cls, cls_before_pooler    h_last[CLS] (they differ in training: only "cls" has a head)
+        avg                       mean over tokens of h_last
+        avg_top2                  mean over tokens of (h_last + h_{last - 1}) / 2
+        avg_first_last            mean over tokens of (h_1 + h_last) / 2, h_1 = output of the first layer
+
+    Args:
+        hidden_states: embedding output and each layer's output, each [N, L, d].
+        attention_mask: [N, L], 1 for tokens, 0 for padding.
+
+    Returns:
+        [N, d].
+
+    Raises:
+        KitError: unknown pooling.
+    """
+    choose("pooling", pooling, POOLINGS)
+    last = hidden_states[-1]
+    if pooling in ("cls", "cls_before_pooler"):
+        return last[:, 0]
+    if pooling == "avg_top2":
+        last = (last + hidden_states[-2]) / 2
+    elif pooling == "avg_first_last":
+        last = (last + hidden_states[1]) / 2
+    weights = attention_mask.unsqueeze(-1).to(last.dtype)
+    return (last * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 arithmetic is native on the device (emulation would be slower than float32)."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def use_bfloat16(precision: Precision, device: torch.device) -> bool:
+    """What a precision setting means on a device: "auto" is bfloat16 where it is native."""
+    return precision == "bfloat16" or (precision == "auto" and computes_in_bfloat16(device))
+
+
+def default_device() -> torch.device:
+    """The first GPU if there is one, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class TrainingHead(nn.Sequential):
+    """SimCSE's Linear + tanh over the [CLS] state, [N, d] -> [N, d]: used in training, dropped at evaluation."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(nn.Linear(width, width), nn.Tanh())
+        nn.init.normal_(self[0].weight, std=0.02)
+        nn.init.zeros_(self[0].bias)
+
+
+class SentenceEncoder(nn.Module):
+    """Tokenizer, transformer and pooler; ``encode`` gives the embeddings that are evaluated, without any head.
+
+    Attributes:
+        model: the Hugging Face encoder.
+        tokenizer: its tokenizer.
+        pooling: one of ``POOLINGS``.
+        name: what it was loaded from, for messages.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: Any, pooling: Pooling = "cls", name: str = "") -> None:
+        super().__init__()
+        choose("pooling", pooling, POOLINGS)
+        self.model, self.tokenizer, self.pooling, self.name = model, tokenizer, pooling, name
+
+    @classmethod
+    def load(cls, source: str | Path = "micro", pooling: Pooling | None = None) -> SentenceEncoder:
+        """Load an encoder.
+
+        Args:
+            source: "micro", a folder with config.json, a tokenizer and safetensors, or a hub name.
+            pooling: None takes what the folder says (a student saved by this kit or by sentence-transformers), else "cls".
+
+        Raises:
+            KitError: the folder is missing, incomplete, damaged, or has pickle weights only; the hub cannot be reached.
+        """
+        path = MICRO if str(source) == "micro" else Path(source)
+        if path.is_dir():
+            _require_safe_weights(path)
+        elif path.is_absolute() or str(source).startswith((".", "~")) or str(source).count("/") > 1:
+            raise KitError(f"There is no model folder {source}; give an existing folder, a hub name, or 'micro'.")
+        where = str(path) if path.is_dir() else str(source)
+        try:
+            with _quiet():
+                config = AutoConfig.from_pretrained(where, trust_remote_code=False)
+                tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+                extra = {"add_pooling_layer": False} if config.model_type in ("bert", "roberta", "xlm-roberta") else {}
+                model = AutoModel.from_pretrained(
+                    where, config=config, trust_remote_code=False, use_safetensors=True, dtype=torch.float32, **extra
+                )
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            kind = "folder" if path.is_dir() else "hub model"
+            raise KitError(
+                f"The {kind} {source} could not be loaded ({_first_line(error)}); "
+                "give a folder with config.json, a tokenizer and model.safetensors, or a hub name that can be reached."
+            ) from error
+        return cls(model, tokenizer, pooling or _stored_pooling(path), name=str(source))
+
+    @property
+    def width(self) -> int:
+        """d, the size of a sentence embedding."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest input in word pieces that the encoder has positions for."""
+        limits = [int(getattr(self.model.config, "max_position_embeddings", 512)), int(self.tokenizer.model_max_length)]
+        if self.model.config.model_type in ("roberta", "xlm-roberta", "camembert"):
+            limits[0] -= self.model.config.pad_token_id + 1  # these count positions from the padding id on
+        return min(limits)
+
+    def fingerprint(self) -> str:
+        """A hash of all weights, the pooling and the vocabulary: the same encoder has the same one."""
+        digest = hashlib.sha256(f"{self.pooling} {self.max_tokens}".encode())
+        digest.update(json.dumps(sorted(self.tokenizer.get_vocab().items())).encode())
+        for name, weight in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Token ids and attention mask [N, L] -> embeddings [N, d] with gradient, without a head."""
+        layers = self.pooling in ("avg_top2", "avg_first_last")
+        output = self.model(**batch, output_hidden_states=layers)
+        states = output.hidden_states if layers else (output.last_hidden_state,)
+        return pool(states, batch["attention_mask"], self.pooling)
+
+    def pad(self, token_ids: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+        """Token ids of sentences -> padded ids and mask [N, L] on the encoder's device."""
+        batch = self.tokenizer.pad({"input_ids": list(token_ids)}, return_tensors="pt")
+        return {key: batch[key].to(self.device) for key in ("input_ids", "attention_mask")}
+
+    def tokenize(self, sentences: Sequence[str], max_tokens: int | None = None) -> list[list[int]]:
+        """Word-piece ids of each sentence, [CLS] and [SEP] included, cut to ``max_tokens`` or what the encoder can take."""
+        if not len(sentences):
+            return []
+        limit = min(max_tokens or self.max_tokens, self.max_tokens)
+        return self.tokenizer(list(sentences), truncation=True, max_length=limit)["input_ids"]
+
+    def encode(
+        self,
+        sentences: Sequence[str],
+        batch_size: int = 64,
+        normalize_embeddings: bool = False,
+        show_progress_bar: bool | None = None,
+        precision: Precision = "float32",
+    ) -> np.ndarray:
+        """Embed sentences: evaluation mode, no head, no cut at the training length.
+
+        Args:
+            sentences: n texts.
+            batch_size: sentences a batch; batches hold sentences of like length.
+            normalize_embeddings: scale each to length 1.
+            show_progress_bar: None shows one for more than 100 batches.
+            precision: "float32", "bfloat16", or "auto".
+
+        Returns:
+            float32 [n, d], in the order of ``sentences``.
+        """
+        if isinstance(sentences, str):
+            raise KitError("encode takes a list of sentences; put the one sentence into a list.")
+        return self.encode_tokens(self.tokenize(sentences), batch_size, normalize_embeddings, show_progress_bar, precision)
+
+    @torch.inference_mode()
+    def encode_tokens(
+        self,
+        token_ids: Sequence[Sequence[int]],
+        batch_size: int = 64,
+        normalize_embeddings: bool = False,
+        show_progress_bar: bool | None = None,
+        precision: Precision = "float32",
+    ) -> np.ndarray:
+        """``encode`` for sentences that are already token ids of this encoder's tokenizer."""
+        result = np.zeros((len(token_ids), self.width), dtype=np.float32)
+        # Longest first: padding is least, and a batch that does not fit in memory fails at once.
+        order = np.argsort([-len(ids) for ids in token_ids], kind="stable")
+        starts = range(0, len(order), batch_size)
+        shown = len(starts) > 100 if show_progress_bar is None else show_progress_bar
+        was_training = self.training
+        self.eval()
+        try:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=use_bfloat16(precision, self.device)):
+                for start in tqdm(starts, desc="encode", disable=not shown, leave=False):
+                    rows = order[start : start + batch_size]
+                    embeddings = self(self.pad([token_ids[row] for row in rows])).float()
+                    if normalize_embeddings:
+                        embeddings = F.normalize(embeddings, dim=-1)
+                    result[rows] = embeddings.cpu().numpy()
+        finally:
+            self.train(was_training)
+        return result
+
+    def save(self, path: str | Path) -> Path:
+        """Write a folder that this kit, transformers and sentence-transformers load (safetensors, right pooling)."""
+        path = Path(path)
+        with new_folder(path) as folder:
+            self.save_into(folder)
+        return path
+
+    def save_into(self, folder: Path) -> None:
+        """Write the files of ``save`` into an existing folder."""
+        self.model.save_pretrained(folder, safe_serialization=True)
+        self.tokenizer.save_pretrained(folder)
+        for name, content in sentence_transformers_files(self.pooling, self.width, self.max_tokens).items():
+            file = folder / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def sentence_transformers_files(pooling: Pooling, width: int, max_tokens: int) -> dict[str, Any]:
+    """The small JSON files that tell sentence-transformers how to pool.
+
+    Without them a BERT folder would be loaded there with mean pooling. Poolers over several layers have no equal
+    there: for those the folder says "unsupported" in our own file and leaves modules.json out.
+    """
+    files: dict[str, Any] = {"distillcse.json": {"pooling": pooling}}
+    if pooling not in _ST_POOLING_MODES:
+        return files
+    mode = _ST_POOLING_MODES[pooling]
+    files["modules.json"] = [
+        {"idx": 0, "name": "0", "path": "", "type": _ST_TRANSFORMER},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": _ST_POOLING},
+    ]
+    files["1_Pooling/config.json"] = {
+        "word_embedding_dimension": width,
+        "pooling_mode_cls_token": mode == "cls",
+        "pooling_mode_mean_tokens": mode == "mean",
+        "pooling_mode_max_tokens": False,
+        "pooling_mode_mean_sqrt_len_tokens": False,
+    }
+    files["sentence_bert_config.json"] = {"max_seq_length": max_tokens, "do_lower_case": False}
+    return files
+
+
+def load_masked_lm(source: str | Path) -> PreTrainedModel:
+    """The same source as ``SentenceEncoder.load`` with its masked-LM head, for the auxiliary loss."""
+    path = MICRO if str(source) == "micro" else Path(source)
+    where = str(path) if path.is_dir() else str(source)
+    with _quiet():
+        return AutoModelForMaskedLM.from_pretrained(
+            where, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
+        )
+
+
+def source_fingerprint(source: str | Path) -> str:
+    """What identifies a training start: the weights' hash for "micro" and folders, the name itself for hub models."""
+    path = MICRO if str(source) == "micro" else Path(source)
+    if not path.is_dir():
+        return str(source)
+    return file_fingerprint(*sorted(path.glob("*.safetensors")), *sorted(path.glob("*.json")))
+
+
+def _require_safe_weights(path: Path) -> None:
+    """KitError unless the folder holds a config and safetensors weights."""
+    if not (path / "config.json").is_file():
+        raise KitError(f"The model folder {path} has no config.json; give the folder that a model was saved into.")
+    if not any(path.glob("*.safetensors")):
+        pickled = [file.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for file in path.glob(pattern)]
+        if pickled:
+            raise KitError(
+                f"The model folder {path} has its weights as pickle only ({pickled[0]}), which can run foreign code; "
+                "save it again with save_pretrained(..., safe_serialization=True)."
+            )
+        raise KitError(f"The model folder {path} has no weights; it needs model.safetensors.")
+
+
+def _stored_pooling(path: Path) -> Pooling:
+    """The pooling that a saved folder names: our own file first, then sentence-transformers' one; else "cls"."""
+    own, pooling_file = path / "distillcse.json", path / "1_Pooling" / "config.json"
+    if own.is_file():
+        return json.loads(own.read_text(encoding="utf-8"))["pooling"]
+    if pooling_file.is_file():
+        config = json.loads(pooling_file.read_text(encoding="utf-8"))
+        mean = config.get("pooling_mode") == "mean" or config.get("pooling_mode_mean_tokens")
+        return "avg" if mean else "cls"
+    return "cls"
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,172 @@
+"""The losses of the paper as pure functions of tensors: contrastive, distillation, and the ranking hinge.
+
+N is the batch size, d the embedding width. A cosine matrix [N, N] holds sim(h_i, h_j) in row i, column j; its diagonal
+compares a sentence with itself and never enters a distillation loss.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from distillcse_kit.errors import KitError
+
+Divergence = Literal["cross_entropy", "kl", "js"]
+DIVERGENCES: tuple[str, ...] = get_args(Divergence)
+
+
+def require_positive(**values: float) -> None:
+    """Raise KitError unless every given value is above zero, naming the one that is not."""
+    for name, value in values.items():
+        if not value > 0:
+            raise KitError(f"{name} is {value}; it must be greater than 0.")
+
+
+def require_square(name: str, cosines: Tensor) -> None:
+    """Raise KitError unless ``cosines`` is a square matrix."""
+    if cosines.ndim != 2 or cosines.shape[0] != cosines.shape[1]:
+        raise KitError(f"{name} has shape {list(cosines.shape)}; it must be a square matrix [N, N] of one batch.")
+
+
+def cosine_matrix(first: Tensor, second: Tensor) -> Tensor:
+    """Cosines of all pairs: [N, d], [M, d] -> [N, M], in float32 whatever the inputs are."""
+    return F.normalize(first.float(), dim=-1) @ F.normalize(second.float(), dim=-1).T
+
+
+def off_diagonal(matrix: Tensor) -> Tensor:
+    """The matrix without its diagonal: [N, N] -> [N, N - 1], columns in their order.
+
+    Leaving the diagonal out, rather than setting it to -inf, keeps every later logarithm and product finite.
+    """
+    n = matrix.shape[0]
+    # Read from element 1 on in rows of N + 1: each such row ends with the next diagonal element.
+    return matrix.flatten()[1:].view(n - 1, n + 1)[:, :-1].reshape(n, n - 1)
+
+
+def contrastive_loss(view_a: Tensor, view_b: Tensor, temperature: float = 0.05) -> Tensor:
+    """SimCSE's loss, Eq 1 of the paper: InfoNCE with in-batch negatives, mean over the batch.
+
+        l_cl = -1/N sum_i log( exp(sim(a_i, b_i) / tau) / sum_j exp(sim(a_i, b_j) / tau) )
+
+    Args:
+        view_a, view_b: [N, d], the same N sentences under two dropout masks.
+        temperature: tau.
+
+    Returns:
+        Scalar. ln N - l_cl is a lower bound of the mutual information of the views, in nats. 0 for N = 1.
+
+    Raises:
+        KitError: the views differ in shape, or the temperature is not positive.
+    """
+    require_positive(temperature=temperature)
+    if view_a.shape != view_b.shape:
+        raise KitError(
+            f"The two views have shapes {list(view_a.shape)} and {list(view_b.shape)}; encode the same batch twice."
+        )
+    logits = cosine_matrix(view_a, view_b) / temperature
+    return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+
+
+def distillation_loss(
+    student_cosines: Tensor,
+    teacher_cosines: Tensor,
+    student_temperature: float = 0.02,
+    teacher_temperature: float = 0.01,
+    divergence: Divergence = "cross_entropy",
+) -> Tensor:
+    """The student's similarities of a batch are drawn towards the teacher's, Eq 2 of the paper, mean over rows.
+
+        q_i = softmax_{j != i}(t_ij / tau_t)      p_i = softmax_{j != i}(s_ij / tau_s)
+        cross_entropy: -sum_j q log p      kl: sum_j q log(q / p)      js: KL(q || m) / 2 + KL(p || m) / 2, m = (q + p) / 2
+
+    Cross-entropy and KL have the same gradient; KL is 0 when the student matches, cross-entropy is then q's entropy.
+
+    Args:
+        student_cosines: [N, N], with gradient. The diagonal is ignored.
+        teacher_cosines: [N, N], shuffled or averaged beforehand as wanted. The diagonal is ignored; -inf elsewhere
+            stands for a probability of zero.
+        student_temperature, teacher_temperature: tau_s, tau_t.
+        divergence: one of ``DIVERGENCES``.
+
+    Returns:
+        Scalar in nats; 0 (with a gradient of 0) for a batch of one sentence, which has no other sentence to compare.
+
+    Raises:
+        KitError: shapes differ, a temperature is not positive, or the divergence is unknown.
+    """
+    require_positive(student_temperature=student_temperature, teacher_temperature=teacher_temperature)
+    require_square("student_cosines", student_cosines)
+    if student_cosines.shape != teacher_cosines.shape:
+        raise KitError(
+            f"student_cosines {list(student_cosines.shape)} and teacher_cosines {list(teacher_cosines.shape)} "
+            "differ in shape; compute both on the same batch."
+        )
+    if divergence not in DIVERGENCES:
+        raise KitError(f"Unknown divergence {divergence!r}; choose one of {', '.join(DIVERGENCES)}.")
+    if len(student_cosines) == 1:
+        return student_cosines.float().sum() * 0.0
+    log_p = F.log_softmax(off_diagonal(student_cosines).float() / student_temperature, dim=-1)
+    log_q = F.log_softmax(off_diagonal(teacher_cosines).float() / teacher_temperature, dim=-1)
+    q = log_q.exp()
+    if divergence == "cross_entropy":
+        per_pair = -q * log_p
+    elif divergence == "kl":
+        per_pair = _times_log(q, log_q) - q * log_p
+    else:
+        p = log_p.exp()
+        log_m = torch.logaddexp(log_p, log_q) - torch.log(torch.tensor(2.0))
+        per_pair = 0.5 * (_times_log(q, log_q) - q * log_m) + 0.5 * (p * log_p - p * log_m)
+    return per_pair.sum(dim=-1).mean()
+
+
+def _times_log(probability: Tensor, log_probability: Tensor) -> Tensor:
+    """p log p with 0 log 0 = 0."""
+    return torch.where(probability > 0, probability * log_probability, 0.0)
+
+
+def ranking_hinge_loss(
+    student_cosines: Tensor,
+    teacher_cosines: Tensor,
+    teacher_temperature: float = 0.01,
+    teacher_margin: float = 0.1,
+    student_margin: float = 0.05,
+    pairs_per_row: int = 16,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """An alternative to distillation: only the order that the teacher is sure of counts (in the authors' code only).
+
+    Per row i, pairs (j, k) are drawn uniformly; a pair counts where the teacher's probabilities differ by a margin:
+
+        l = mean over counted pairs of max(0, student_margin - (s_ij - s_ik)),   counted: q_ij - q_ik > teacher_margin
+
+    Args:
+        student_cosines, teacher_cosines: [N, N], diagonals ignored.
+        teacher_temperature: of q = softmax_{j != i}(t_ij / tau_t).
+        teacher_margin: in probability, 0 to 1. student_margin: in cosine.
+        pairs_per_row: pairs drawn per row, with replacement.
+        generator: of the draw, on the CPU.
+
+    Returns:
+        Scalar; 0 (with a gradient of 0) where no pair counts or N < 3.
+
+    Raises:
+        KitError: shapes differ, a temperature or count is not positive, or teacher_margin is outside [0, 1).
+    """
+    require_positive(teacher_temperature=teacher_temperature, pairs_per_row=pairs_per_row)
+    require_square("student_cosines", student_cosines)
+    if student_cosines.shape != teacher_cosines.shape:
+        raise KitError("student_cosines and teacher_cosines differ in shape; compute both on the same batch.")
+    if not 0 <= teacher_margin < 1:
+        raise KitError(f"teacher_margin is {teacher_margin}; it must lie in [0, 1).")
+    n = len(student_cosines)
+    if n < 3:
+        return student_cosines.float().sum() * 0.0
+    s = off_diagonal(student_cosines).float()
+    q = F.softmax(off_diagonal(teacher_cosines).float() / teacher_temperature, dim=-1)
+    j, k = torch.randint(n - 1, (2, n, pairs_per_row), generator=generator).to(s.device)
+    counted = q.gather(1, j) - q.gather(1, k) > teacher_margin
+    hinge = (student_margin - (s.gather(1, j) - s.gather(1, k))).clamp(min=0.0)
+    return (hinge * counted).sum() / counted.sum().clamp(min=1)

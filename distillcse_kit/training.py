@@ -1,0 +1,416 @@
+"""The one training loop of teachers and students: precision, dev score, best checkpoint, resume, progress.
+
+A batch is N sentences drawn without replacement from the corpus; both views go through the model in one pass.
+What a run does is decided by its settings alone, and its folder is named by their key: a run is resumed only by a
+start with exactly the same settings, data and kit format.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from distillcse_kit.checkpointing import load_checkpoint, save_checkpoint
+from distillcse_kit.config import DistillationSettings, TrainingSettings, as_json
+from distillcse_kit.data.pairs import SentencePairs
+from distillcse_kit.data.tokens import TokenizedText, pad_rows
+from distillcse_kit.encoder import SentenceEncoder, TrainingHead, load_masked_lm, source_fingerprint, use_bfloat16
+from distillcse_kit.errors import KitError
+from distillcse_kit.evaluation.sts import pairs_fingerprint, score_pairs
+from distillcse_kit.losses import contrastive_loss, cosine_matrix, distillation_loss, ranking_hinge_loss
+from distillcse_kit.shuffling import fixed_group_shuffle, group_mean, group_p_shuffle, rank_band_shuffle
+from distillcse_kit.store import Store, new_folder, read_json, write_json
+from distillcse_kit.teachers import TeacherEnsemble
+
+CHECKPOINT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Training sentences and what identifies them."""
+
+    sentences: list[str]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.sentences)
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """What makes a training run a student: its settings, and the teachers' stored embeddings of the corpus."""
+
+    settings: DistillationSettings
+    teachers: TeacherEnsemble
+
+
+@dataclass
+class Run:
+    """A finished training run, as its folder on disk holds it.
+
+    The folder is a model folder (safetensors, tokenizer, pooling), beside ``run.json`` (settings, inputs, versions),
+    ``history.json`` (a row per logged step) and ``scores.json`` (Spearman x 100 by set of pairs).
+    """
+
+    folder: Path
+    about: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> Run:
+        """Open a run folder; KitError if it is not one."""
+        if not (folder / "run.json").is_file():
+            raise KitError(f"{folder} is not a run folder (it has no run.json); name a folder that training made.")
+        return cls(folder, read_json(folder / "run.json"))
+
+    @property
+    def key(self) -> str:
+        return self.folder.name
+
+    @property
+    def seed(self) -> int:
+        return int(self.about["training"]["seed"])
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """Rows {"step", "loss", "contrastive", "distillation", "dev", ...}, one per dev score."""
+        return read_json(self.folder / "history.json")
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """{name of the pairs: Spearman x 100} scored so far; "dev" is the best score of training."""
+        return {name: entry["spearman"] for name, entry in read_json(self.folder / "scores.json").items()}
+
+    def encoder(self) -> SentenceEncoder:
+        """The trained encoder, without its training head."""
+        return SentenceEncoder.load(self.folder)
+
+    def score(self, pairs: SentencePairs) -> float:
+        """Spearman x 100 on ``pairs``: read from ``scores.json``, or computed and written there."""
+        path, fingerprint = self.folder / "scores.json", pairs_fingerprint(pairs)
+        known = read_json(path)
+        entry = known.get(pairs.name)
+        if entry is None or entry.get("fingerprint") != fingerprint:
+            entry = {"spearman": score_pairs(self.encoder(), pairs), "pairs": len(pairs), "fingerprint": fingerprint}
+            write_json(path, read_json(path) | {pairs.name: entry})
+        return entry["spearman"]
+
+
+def shuffled(teacher_cosines: Tensor, settings: DistillationSettings, generator: torch.Generator) -> Tensor:
+    """The teacher's logits [N, N] as the settings want them: shuffled, smoothed, or as they are."""
+    if settings.shuffle == "group_p":
+        return group_p_shuffle(teacher_cosines, settings.p, settings.group_temperature, generator)
+    if settings.shuffle == "group_mean":
+        return group_mean(teacher_cosines, settings.p, settings.group_temperature, settings.teacher_temperature)
+    if settings.shuffle == "fixed_groups":
+        return fixed_group_shuffle(teacher_cosines, settings.group_size, generator)
+    if settings.shuffle == "rank_band":
+        return rank_band_shuffle(teacher_cosines, settings.band_start, settings.band_end, generator)
+    return teacher_cosines
+
+
+def batch_rows(n: int, settings: TrainingSettings) -> Iterator[np.ndarray]:
+    """The rows of each step's sentences: every epoch a new random order, its last batch perhaps smaller."""
+    order_of = np.random.default_rng((settings.seed, n))
+    step = 0
+    while True:
+        order = order_of.permutation(n)
+        for start in range(0, n, settings.batch_size):
+            if step == settings.steps:
+                return
+            yield order[start : start + settings.batch_size]
+            step += 1
+
+
+class Trainee(nn.Module):
+    """An encoder with what it needs in training only: the head, and a masked-LM head if that loss is wanted."""
+
+    def __init__(self, settings: TrainingSettings) -> None:
+        super().__init__()
+        self.encoder = SentenceEncoder.load(settings.base, settings.pooling)
+        self.head: nn.Module = nn.Identity()
+        if settings.head and settings.pooling == "cls":
+            self.head = TrainingHead(self.encoder.width)
+        self.masked_lm: nn.Module | None = None
+        if settings.mlm_weight:
+            self.masked_lm = load_masked_lm(settings.base)
+            # One body, two heads: the masked-LM loss must train the very encoder that is being trained.
+            setattr(self.masked_lm, self.masked_lm.base_model_prefix, self.encoder.model)
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Token ids and mask [N, L] -> embeddings [N, d] after the head, float32."""
+        return self.head(self.encoder(batch)).float()
+
+    def masked_lm_loss(self, batch: dict[str, Tensor], share: float) -> Tensor:
+        """Cross-entropy of hidden tokens (all of them replaced by [MASK]), the auxiliary loss of SimCSE."""
+        assert self.masked_lm is not None
+        ids, tokenizer = batch["input_ids"], self.encoder.tokenizer
+        special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids, device=ids.device))
+        hidden = (torch.rand(ids.shape, device=ids.device) < share) & ~special
+        labels = torch.where(hidden, ids, -100)
+        inputs = torch.where(hidden, tokenizer.mask_token_id, ids)
+        logits = self.masked_lm(input_ids=inputs, attention_mask=batch["attention_mask"]).logits.float()
+        # The sum over hidden tokens by their number: a batch without any gives 0, not nan.
+        total = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum")
+        return total / hidden.sum().clamp(min=1)
+
+
+def batch_losses(
+    trainee: Trainee,
+    batch: dict[str, Tensor],
+    rows: np.ndarray,
+    settings: TrainingSettings,
+    distillation: Distillation | None,
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """All losses of one batch: "loss" = l_cl + lambda l_distill + mu l_mlm (Eq 3), and its parts."""
+    parts: dict[str, Tensor] = {}
+    distil_only = distillation is not None and distillation.settings.distil_only
+    if distil_only:
+        view_a = trainee(batch)
+        loss = view_a.new_zeros(())
+    else:
+        both = trainee({key: torch.cat([value, value]) for key, value in batch.items()})
+        view_a, view_b = both.chunk(2)
+        loss = parts["contrastive"] = contrastive_loss(view_a, view_b, settings.temperature)
+    if distillation is not None:
+        wanted = distillation.settings
+        teacher_cosines = distillation.teachers.cosines(rows, view_a.device)
+        student_cosines = cosine_matrix(view_a, view_a)
+        if wanted.objective == "ranking_hinge":
+            parts["distillation"] = ranking_hinge_loss(
+                student_cosines,
+                shuffled(teacher_cosines, wanted, generator),
+                wanted.teacher_temperature,
+                wanted.teacher_margin,
+                wanted.student_margin,
+                wanted.pairs_per_row,
+                generator,
+            )
+        else:
+            parts["distillation"] = distillation_loss(
+                student_cosines,
+                shuffled(teacher_cosines, wanted, generator),
+                wanted.student_temperature,
+                wanted.teacher_temperature,
+                wanted.divergence,
+            )
+        loss = loss + wanted.weight * parts["distillation"]
+    if trainee.masked_lm is not None:
+        parts["masked_lm"] = trainee.masked_lm_loss(batch, settings.mlm_share)
+        loss = loss + settings.mlm_weight * parts["masked_lm"]
+    return {"loss": loss, **parts}
+
+
+def tokenized(store: Store, encoder: SentenceEncoder, corpus: Corpus) -> TokenizedText:
+    """The corpus as token ids of this encoder's tokenizer, computed once per tokenizer and corpus."""
+    vocabulary = sorted(encoder.tokenizer.get_vocab().items(), key=lambda item: item[1])
+    content = {"vocabulary": vocabulary, "limit": encoder.max_tokens, "corpus": corpus.fingerprint}
+    return store.load_or_write(
+        "tokens",
+        content,
+        ".npy",
+        TokenizedText.load,
+        lambda path: TokenizedText.of(corpus.sentences, encoder.tokenizer, encoder.max_tokens).save(path),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    names = ("distillcse-kit", "torch", "transformers", "tokenizers", "accelerate", "numpy", "scipy")
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def run_content(
+    settings: TrainingSettings, corpus: Corpus, dev: SentencePairs, distillation: Distillation | None
+) -> dict[str, Any]:
+    """Everything that decides a run's result; its hash names the run's folder."""
+    content: dict[str, Any] = {
+        "training": as_json(settings),
+        "base": source_fingerprint(settings.base),
+        "corpus": {"fingerprint": corpus.fingerprint, "sentences": len(corpus)},
+        "dev": {"name": dev.name, "fingerprint": pairs_fingerprint(dev), "pairs": len(dev)},
+    }
+    if distillation is not None:
+        content["distillation"] = as_json(distillation.settings)
+        content["teachers"] = distillation.teachers.describe()
+    return content
+
+
+def train(
+    store: Store,
+    settings: TrainingSettings,
+    corpus: Corpus,
+    dev: SentencePairs,
+    distillation: Distillation | None = None,
+    label: str = "teacher",
+) -> Run:
+    """Train an encoder, or load the run if the store has it, or go on with it if it was interrupted.
+
+    Args:
+        store: where the run's folder is.
+        settings: of training; the seed decides order, dropout, head and shuffling.
+        corpus: training sentences.
+        dev: pairs whose Spearman chooses the best checkpoint.
+        distillation: None trains a SimCSE teacher; else a student of those teachers.
+        label: shown beside the progress bar.
+
+    Raises:
+        KitError: the base cannot be loaded, the teachers embedded another corpus, the loss is not finite, or the
+            disk is full.
+    """
+    content = run_content(settings, corpus, dev, distillation)
+    folder = store.path("runs", content)
+    with store.locked(folder):
+        if (folder / "run.json").is_file():
+            return Run.load(folder)
+        started = time.time()
+        trainer = Trainer(store, settings, corpus, dev, distillation, folder.with_name(f"{folder.name}.checkpoint"))
+        best = trainer.fit(label)
+        about = content | {"versions": versions(), "seconds": round(time.time() - started, 1), "label": label}
+        with new_folder(folder) as unfinished:
+            best.save_into(unfinished)
+            write_json(unfinished / "history.json", trainer.history)
+            dev_entry = {"spearman": trainer.best_score, "step": trainer.best_step, "pairs": len(dev)}
+            write_json(unfinished / "scores.json", {"dev": dev_entry})
+            write_json(unfinished / "run.json", about)
+        trainer.forget_checkpoint()
+    return Run.load(folder)
+
+
+class Trainer:
+    """One run in progress."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: TrainingSettings,
+        corpus: Corpus,
+        dev: SentencePairs,
+        distillation: Distillation | None,
+        checkpoint: Path,
+    ) -> None:
+        if len(corpus) < 2:
+            raise KitError("Contrastive learning needs at least two sentences; give a larger corpus.")
+        if distillation is not None and distillation.teachers.sentences != len(corpus):
+            raise KitError(
+                f"The teachers embedded {distillation.teachers.sentences} sentences, the corpus has {len(corpus)}; "
+                "embed this corpus with them."
+            )
+        self.settings, self.corpus, self.dev, self.distillation = settings, corpus, dev, distillation
+        self.checkpoint = checkpoint
+        torch.manual_seed(settings.seed)
+        self.accelerator = Accelerator()
+        self.trainee = Trainee(settings)
+        self.text = tokenized(store, self.trainee.encoder, corpus)
+        parameters = [parameter for parameter in self.trainee.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0, fused=True)
+        self.model, self.optimiser = self.accelerator.prepare(self.trainee, optimiser)
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        self.history: list[dict[str, float]] = []
+        self.best_score, self.best_step = -math.inf, 0
+        self.best: dict[str, Tensor] = {}
+
+    def fit(self, label: str) -> SentenceEncoder:
+        """Run all steps; the encoder with the weights of the best dev score."""
+        first = self._resume()
+        recent: list[dict[str, Tensor]] = []
+        saved = time.monotonic()
+        progress = tqdm(total=self.settings.steps, initial=first, desc=label, unit="step", leave=False)
+        for step, rows in enumerate(batch_rows(len(self.corpus), self.settings), start=1):
+            if step <= first:
+                continue
+            recent.append(self._step(step, rows))
+            progress.update()
+            if step % self.settings.evaluate_every and step != self.settings.steps:
+                continue
+            self._log(step, recent)
+            progress.set_postfix(dev=f"{self.history[-1]['dev']:.2f}")
+            recent = []
+            if step != self.settings.steps and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                self._save(step)
+                saved = time.monotonic()
+        progress.close()
+        encoder = self.trainee.encoder
+        encoder.model.load_state_dict(self.best)
+        return encoder.cpu()
+
+    def _step(self, step: int, rows: np.ndarray) -> dict[str, Tensor]:
+        encoder, device = self.trainee.encoder, self.accelerator.device
+        ids = pad_rows(self.text.rows(rows, self.settings.max_tokens), encoder.tokenizer.pad_token_id)
+        lengths = torch.from_numpy(np.minimum(self.text.lengths[rows], self.settings.max_tokens))
+        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+        batch = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+        self.model.train()
+        with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(self.settings.precision, device)):
+            losses = batch_losses(self.model, batch, rows, self.settings, self.distillation, self.generator)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.settings.learning_rate * (1 - (step - 1) / self.settings.steps)
+        self.accelerator.backward(losses["loss"])
+        self.accelerator.clip_grad_norm_(self.trainee.parameters(), self.settings.gradient_clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        return {name: value.detach() for name, value in losses.items()}
+
+    def _log(self, step: int, recent: list[dict[str, Tensor]]) -> None:
+        """Score dev, remember the best, and add a row to the history: losses are means since the last row."""
+        row = {name: float(torch.stack([losses[name] for losses in recent]).mean()) for name in recent[0]}
+        if not math.isfinite(row["loss"]):
+            raise KitError(f"The loss is {row['loss']} at step {step}; lower the learning rate or raise the temperatures.")
+        dev = score_pairs(PrecisionView(self.trainee.encoder, self.settings), self.dev)
+        self.history.append({"step": step, **row, "dev": dev})
+        if not dev <= self.best_score:  # a constant encoder scores nan: then the newest is as good as any
+            self.best_score, self.best_step = dev, step
+            self.best = {name: weight.detach().cpu().clone() for name, weight in self.trainee.encoder.model.state_dict().items()}
+
+    def _save(self, step: int) -> None:
+        """Write the checkpoint: weights, best weights, optimiser, random states, history."""
+        tensors = {
+            "trainee": self.trainee.state_dict(),
+            "best": self.best,
+            "shuffling": {"generator": self.generator.get_state()},
+        }
+        state = {"step": step, "history": self.history, "best_score": self.best_score, "best_step": self.best_step}
+        save_checkpoint(self.checkpoint, tensors, self.optimiser, state)
+
+    def _resume(self) -> int:
+        """Go on from the checkpoint if there is a whole one: the number of steps already done, else 0."""
+        if not (found := load_checkpoint(self.checkpoint, self.optimiser)):
+            return 0
+        tensors, state = found
+        self.trainee.load_state_dict(tensors["trainee"])
+        self.best = tensors["best"]
+        self.generator.set_state(tensors["shuffling"]["generator"])
+        self.history, self.best_score, self.best_step = state["history"], state["best_score"], state["best_step"]
+        return int(state["step"])
+
+    def forget_checkpoint(self) -> None:
+        """Delete the checkpoint file, if there is one."""
+        self.checkpoint.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class PrecisionView:
+    """An encoder that encodes in the precision of its training: dev scores need the speed, not the last digit."""
+
+    encoder: SentenceEncoder
+    settings: TrainingSettings
+
+    def encode(self, sentences: list[str]) -> np.ndarray:
+        return self.encoder.encode(sentences, batch_size=128, show_progress_bar=False, precision=self.settings.precision)

@@ -1,0 +1,233 @@
+# %% [markdown]
+# # 05 DistillCSE, whole
+#
+# **Goal.** Train students in five ways, from plain distillation to DistillCSE, and find out what each part adds.
+#
+# **You will learn**
+#
+# - the joint loss, on a real batch,
+# - why the teachers' embeddings are computed once, and what that saves,
+# - how to compare methods seed by seed, and what such a comparison cannot say,
+# - how to take a student into sentence-transformers.
+#
+# **Time:** about a minute on smoke; about a quarter of an hour on laptop, the first time (five students of each of five
+# methods).
+
+# %% tags=["parameters"]
+profile: str = "smoke"  # smoke (minutes), laptop (an hour for the whole course) or paper (a GPU)
+seed: int = 0  # of what the notebook draws at random
+data_dir: str = ""  # folder with STS sets; empty: the built-in pairs
+corpus: str = ""  # training sentences, a file or a hub name; empty: found in data_dir, or built in
+base: str = ""  # encoder to start from; empty: the profile's
+store: str = ""  # folder of everything computed; empty: DISTILLCSE_STORE or ~/.cache/distillcse_kit
+figures: str = ""  # folder for the PNG figures; empty: only shown
+
+# %%
+import numpy as np
+import pandas as pd
+import torch
+
+from distillcse_kit.evaluation import paired_difference, verdict
+from distillcse_kit.laboratory import METHODS, Laboratory
+from distillcse_kit.plots import draw_history, draw_score_table, new_axes, score_frame, show
+
+lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
+settings, training, distillation = lab.describe(), lab.profile.training, lab.profile.distillation
+pd.Series(settings, name="this laboratory").to_frame()
+
+# %% [markdown]
+# ## The joint loss
+#
+# Why learn from a teacher that is no larger than oneself? The contrastive loss calls all other sentences of a batch
+# equally wrong. A teacher has an opinion on *how* wrong each is, and that graded opinion is the student's lesson. The
+# student still contrasts, too (Eq 3 of the paper):
+#
+# $$\ell = \ell_{cl} + \lambda\, \ell_{distill}, \qquad
+#   \ell_{distill} = -\frac1N \sum_i \sum_{j \ne i} q_{ij} \log p_{ij}$$
+#
+# with $q = \mathrm{softmax}(t/\tau_t)$ from the teachers and $p = \mathrm{softmax}(s/\tau_s)$ from the student, both
+# without $j = i$: a sentence is not its own neighbour.
+#
+# ### The way of the data
+#
+# ```text
+# corpus --> M teachers --> unit embeddings of the whole corpus, float16, on disk      once per teacher
+#                                    |
+# a batch of N rows -----------------+--> M matrices of cosines --> mean --> shuffled --> q     every step
+# the same N sentences --> student, in training mode --> cosines s --> p --> loss              every step
+# ```
+
+# %%
+teachers = lab.teachers()
+ensemble = lab.ensemble(teachers)
+stored = lab.embeddings(teachers[0])
+print(f"One teacher's embeddings: {stored.shape[0]:,} sentences x {stored.shape[1]}, {stored.dtype}, {stored.nbytes / 1e6:.1f} MB")
+print(f"All {len(teachers)} teachers: {len(teachers) * stored.nbytes / 1e6:.1f} MB on disk, read {training.batch_size} rows at a time")
+
+# %% [markdown]
+# Teachers do not change while the student learns, and they are in evaluation mode: what they say of a sentence is always
+# the same. So it is computed once. **Predict first:** for all students of this notebook, how many sentences would the
+# teachers have to encode if they were run in every step?
+
+# %%
+once = len(teachers) * len(lab.corpus)
+by_method = {name: len(teachers) if method.many_teachers else 1 for name, method in METHODS.items()}
+every_step = sum(by_method.values()) * lab.profile.seeds * training.steps * training.batch_size
+print(f"Once:       {len(teachers)} teachers x {len(lab.corpus):,} sentences = {once:,} encodings")
+print(f"Every step: {every_step:,} encodings for {len(METHODS)} methods x {lab.profile.seeds} seeds, {every_step / once:.1f} times as many")
+
+# %% [markdown]
+# The gain grows with every further setting, for what is stored serves all of them. Is float16 fine enough for a softmax at
+# a temperature of 0.01? Compare the stored cosines of a batch with freshly computed ones in float32:
+
+# %%
+from distillcse_kit.losses import cosine_matrix, distillation_loss, off_diagonal
+from distillcse_kit.shuffling import group_p_shuffle
+
+n = min(training.batch_size, len(lab.corpus))
+rows = np.sort(np.random.default_rng(seed).choice(len(lab.corpus), n, replace=False))
+sentences = [lab.corpus.sentences[row] for row in rows]
+fresh = torch.from_numpy(teachers[0].encoder().encode(sentences, show_progress_bar=False))
+one_teacher = lab.ensemble(teachers[:1]).cosines(rows)
+error = off_diagonal(one_teacher - cosine_matrix(fresh, fresh)).abs().max().item()
+print(f"Largest difference of a cosine: {error:.5f}, that is {error / distillation.teacher_temperature:.2f} in units of the teacher temperature")
+
+# %% [markdown]
+# ### One batch, four targets
+#
+# Here is the distillation loss of the *untrained* base as a student, against each kind of target. `target entropy` is what
+# no student can get below; the rest, the KL divergence, is what can be learned.
+
+# %%
+vectors = torch.from_numpy(lab.base.encode(sentences, show_progress_bar=False))
+student, averaged = cosine_matrix(vectors, vectors), ensemble.cosines(rows)
+generator = torch.Generator().manual_seed(seed)
+targets = {
+    "one teacher": one_teacher,
+    "one teacher, Group-P": group_p_shuffle(one_teacher, distillation.p, generator=generator),
+    f"mean of {len(teachers)} teachers": averaged,
+    "both": group_p_shuffle(averaged, distillation.p, generator=generator),
+}
+temperatures = (distillation.student_temperature, distillation.teacher_temperature)
+losses = {name: [distillation_loss(student, t, *temperatures, kind).item() for kind in ("cross_entropy", "kl")] for name, t in targets.items()}
+frame = pd.DataFrame(losses, index=["loss (cross-entropy)", "KL divergence"]).T
+frame.insert(1, "target entropy", frame.iloc[:, 0] - frame.iloc[:, 1])
+frame.round(3)
+
+# %% [markdown]
+# The losses of different methods are therefore not comparable with each other: their targets differ. Only the pairs of a
+# held-out set can compare them.
+#
+# ## Five kinds of student
+#
+# | method | teachers' logits | shuffled |
+# |---|---|---|
+# | vanilla distillation | one teacher: the student of seed $s$ learns from teacher $s$ | no |
+# | + Group-P | one teacher | permuted inside groups, in every step anew |
+# | + group mean | one teacher | each group's logits replaced by their mean: what Group-P does *on average*, without its noise (not in the paper) |
+# | + teacher components | mean of all $M$ teachers | no |
+# | DistillCSE | mean of all $M$ teachers | permuted inside groups |
+#
+# All start from the same base, see the same number of sentences, and share order and dropout where they share the seed.
+#
+# **Predict first:** which of the two remedies, shuffling or averaging, will do more here? Will they add up?
+
+# %%
+students = {method.name: lab.students(name, teachers) for name, method in METHODS.items()}
+histories = {"SimCSE teachers": [run.history for run in teachers]} | {
+    name: [run.history for run in runs] for name, runs in students.items()
+}
+
+# %%
+figure, (left, right) = new_axes(1, 2, width=11, height=4.4)
+draw_history(left, histories, "dev")
+draw_history(right, {name: runs for name, runs in histories.items() if name in students}, "distillation")
+left.set_title("dev score")
+right.set_title("distillation loss, each against its own targets")
+left.legend(fontsize=8)
+right.legend(fontsize=8)
+show(figure, "05_training", figures, settings)
+
+# %% [markdown]
+# Where the right panel's curves lie apart, that is first of all the entropy of their targets (see the table above). What
+# is worth reading there is the shape: a loss that goes on falling while the dev score at the left does not rise is a
+# student that learns its teacher's noise.
+#
+# ## Scores
+
+# %%
+table = {"base, no training": lab.scores([lab.base]), f"SimCSE teachers ({len(teachers)})": lab.scores(teachers)}
+table |= {name: lab.scores(runs) for name, runs in students.items()}
+score_frame(table)
+
+# %%
+figure, axes = new_axes(1, 2, width=13, height=4)
+for ax, task in zip(axes, ("dev", lab.headline), strict=True):
+    draw_score_table(ax, {name: scores[task] for name, scores in table.items()}, baseline="vanilla distillation")
+    ax.set_title(f"{task}: {lab.profile.seeds} seeds a method")
+show(figure, "05_scores", figures, settings)
+
+# %% [markdown]
+# ## Differences, seed by seed
+#
+# Seeds make good and bad runs. Two methods that share a seed share its order of sentences and its dropout, and part of its
+# luck; so the *difference* seed by seed is steadier than the two means suggest. First against plain distillation:
+
+# %%
+vanilla = table["vanilla distillation"]
+for name in list(students)[1:]:
+    for task in ("dev", *lab.tests):
+        print(f"{task:<9}", verdict(paired_difference(table[name][task], vanilla[task]), name, "vanilla"))
+
+# %% [markdown]
+# Then against the teacher of the same seed: for the one-teacher methods that is the very teacher the student learned
+# from; for the others it is one of the $M$. Does the student surpass it?
+
+# %%
+own = lab.scores(teachers[: lab.profile.seeds])
+for name in students:
+    for task in ("dev", *lab.tests):
+        print(f"{task:<9}", verdict(paired_difference(table[name][task], own[task]), name, "its teacher"))
+
+# %% [markdown]
+# **What these intervals do not say.**
+#
+# - They are 95% intervals, and there are many of them: one in twenty excludes 0 by chance alone. Take a single narrow
+#   verdict among several undecided ones for what it is.
+# - They speak of other seeds, not of other corpora, encoders or test sets.
+# - All students of an ensemble share the *same* $M$ teachers: their interval knows nothing of other ensembles.
+# - `dev` chose the checkpoints, so its scores are a little too high, for all methods alike.
+#
+# ## Take a student with you
+#
+# A run's folder is a model folder: safetensors, tokenizer, and the pooling written down, so that sentence-transformers
+# does not fall back on the mean of tokens, which would be wrong for a [CLS] model.
+
+# %%
+run = students["DistillCSE"][0]
+print(run.folder)
+pd.DataFrame([{"file": path.name, "kB": round(path.stat().st_size / 1e3, 1)} for path in sorted(run.folder.iterdir())])
+
+# %%
+from importlib.util import find_spec
+
+if find_spec("sentence_transformers") is None:
+    print("sentence-transformers is not installed: pip install 'distillcse-kit[integrations]' brings it.")
+else:
+    from sentence_transformers import SentenceTransformer
+
+    theirs = SentenceTransformer(str(run.folder), device="cpu").encode(sentences, show_progress_bar=False)
+    ours = run.encoder().to("cpu").encode(sentences, show_progress_bar=False)
+    np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-5)
+    print(f"sentence-transformers gives the same {len(ours)} embeddings: largest difference {np.abs(theirs - ours).max():.1e}")
+
+# %% [markdown]
+# ## Summary
+#
+# - The student contrasts and imitates at once; its targets exclude the sentence itself.
+# - Teachers are fixed, so their embeddings are stored: any number of settings then costs no further teacher pass.
+# - Distillation losses of different targets cannot be compared; scores can, seed by seed.
+# - Which part helped *here*, on this data and this profile, is what the verdicts above say, and no more than that.
+# - A student is a folder that other libraries load.
+#
+# **Go on** with `06_self_training_rounds`: the student becomes a teacher.

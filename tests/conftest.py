@@ -1,0 +1,70 @@
+"""Small real models and data, made afresh and offline; nothing here needs the network or the shipped encoder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+import torch
+from transformers import BertConfig, BertForMaskedLM
+
+from distillcse_kit.data.pairs import SentencePairs
+from distillcse_kit.pretraining import learn_vocabulary, new_tokenizer
+from distillcse_kit.store import Store
+from distillcse_kit.training import Corpus
+
+WHO = ["the cook", "a nurse", "the farmer", "my neighbour", "a pilot", "the teacher", "an old painter", "the judge"]
+DOES = ["washes", "paints", "buys", "breaks", "finds", "hides", "repairs", "forgets"]
+WHAT = ["a red bowl", "the small boat", "two letters", "the garden gate", "an apple", "her bicycle", "the piano"]
+SENTENCES = [f"{who} {does} {what}" for who in WHO for does in DOES for what in WHAT]
+
+
+def make_model_folder(path: Path, width: int = 32, layers: int = 2, sentences: list[str] = SENTENCES, seed: int = 0) -> Path:
+    """A BERT with random weights and a vocabulary learned from ``sentences``, saved as transformers does."""
+    tokenizer = new_tokenizer(learn_vocabulary(sentences, 200), 64)
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=2 * width,
+        max_position_embeddings=64,
+    )
+    BertForMaskedLM(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny BERT."""
+    return make_model_folder(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def other_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a tiny BERT of another width, whose vocabulary gives other ids to the same words."""
+    reversed_words = [" ".join(reversed(sentence.split())) + " extra words here" for sentence in SENTENCES[::3]]
+    return make_model_folder(tmp_path_factory.mktemp("models") / "other", 48, 1, reversed_words, seed=1)
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Corpus:
+    return Corpus(SENTENCES[:100], "test-corpus")
+
+
+@pytest.fixture(scope="session")
+def dev() -> SentencePairs:
+    first, second = SENTENCES[:40], SENTENCES[3:43]
+    shared = [float(len(set(a.split()) & set(b.split()))) for a, b in zip(first, second, strict=True)]
+    return SentencePairs("dev", first, second, shared)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")

@@ -1,0 +1,98 @@
+"""The published numbers are consistent among themselves; the shipped run is read as it should be."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from distillcse_kit.errors import KitError
+from distillcse_kit.evaluation.sts import PAPER_TASKS
+from distillcse_kit.laboratory import METHODS
+from distillcse_kit.published import OTHER_SYSTEMS, TABLE_4, TABLE_5, our_real_run, systems_above, table_4
+
+MODELS = ["BERT-base", "BERT-large", "RoBERTa-base", "RoBERTa-large"]
+# The kit's own addition is not in the paper; all its other rows have the paper's names.
+PAPER_METHODS = ["SimCSE", *(m.name for m in METHODS.values() if m.shuffle != "group_mean"), "DistillCSE, round 2"]
+
+
+@pytest.mark.parametrize("row", TABLE_4, ids=lambda row: f"{row.model} {row.method}")
+def test_an_average_is_that_of_its_row(row) -> None:
+    """Printed scores and averages are rounded to 0.005 each, so they may differ by a little more than 0.005."""
+    assert len(row.scores) == len(PAPER_TASKS)
+    assert all(60 < score < 90 for score in row.scores)
+    assert math.fsum(row.scores) / 7 == pytest.approx(row.average, abs=0.01)
+    assert row.mean_over(PAPER_TASKS) == pytest.approx(row.average, abs=0.01)
+
+
+def test_rows_are_in_the_order_of_the_paper() -> None:
+    assert list(dict.fromkeys(row.model for row in TABLE_4)) == MODELS
+    for model in MODELS:
+        methods = [row.method for row in TABLE_4 if row.model == model]
+        assert methods == [name for name in PAPER_METHODS if name in methods]  # no other name, the paper's order
+        averages = [row.average for row in TABLE_4 if row.model == model]
+        assert averages == sorted(averages)
+    assert list(table_4()) == PAPER_METHODS
+
+
+def test_a_mean_over_some_tasks() -> None:
+    simcse = table_4("BERT-base")["SimCSE"]
+    assert simcse.mean_over(["stsb"]) == 76.85
+    assert simcse.mean_over(["sickr", "sts12", "kit"]) == pytest.approx((72.23 + 68.40) / 2)
+    assert math.isnan(simcse.mean_over(["builtin", "kit"]))
+
+
+def test_an_unknown_encoder_is_one_sentence() -> None:
+    with pytest.raises(KitError, match="choose one of BERT-base, BERT-large"):
+        table_4("BERT-tiny")
+
+
+def test_table_5_agrees_with_table_4() -> None:
+    rows = table_4("BERT-base")
+    for method in ("vanilla distillation", "+ teacher components"):
+        assert TABLE_5[method] == rows[method].average
+    assert TABLE_5["raw teacher ensemble"] < TABLE_5["vanilla distillation"]
+
+
+def test_the_text_claims_other_gains_than_the_tables_give() -> None:
+    """The paper's text says 2.08 over vanilla and 2.87 over SimCSE; its own Table 4 gives 2.06 and 2.84."""
+    rows = table_4("BERT-base")
+    assert rows["DistillCSE"].average - rows["vanilla distillation"].average == pytest.approx(2.06, abs=0.001)
+    assert rows["DistillCSE"].average - rows["SimCSE"].average == pytest.approx(2.84, abs=0.001)
+
+
+def test_distillcse_is_not_the_best_on_bert_base() -> None:
+    assert list(OTHER_SYSTEMS.values()) == sorted(OTHER_SYSTEMS.values())
+    assert OTHER_SYSTEMS["SimCSE"] == table_4("BERT-base")["SimCSE"].average
+    above = systems_above(table_4("BERT-base")["DistillCSE, round 2"].average)
+    assert above == ["RankCSE-ListMLE", "DebCSE", "RankEncoder", "RankCSE-ListNet"]
+    assert systems_above(100) == []
+
+
+def test_the_shipped_run_is_read_or_absent(tmp_path: Path) -> None:
+    assert our_real_run(tmp_path / "none.json") is None
+    content = {"settings": {"seeds": 5}, "command": "distillcse course", "table": {"base": {"stsb": [50.0, 51.0]}}}
+    path = tmp_path / "real.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    run = our_real_run(path)
+    assert run is not None and (run.settings, run.command, run.table) == tuple(content.values())
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"settings": {}, "table": {}}'])
+def test_a_damaged_run_is_one_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "real.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(KitError, match=r"real\.json"):
+        our_real_run(path)
+
+
+def test_what_ships_is_readable() -> None:
+    """Whether or not this checkout has a shipped run: if it has one, it has scores for the main rows."""
+    run = our_real_run()
+    if run is None:
+        pytest.skip("this checkout ships no run on real data yet")
+    for name in ("base, no training", METHODS["vanilla"].name, METHODS["distillcse"].name):
+        assert all(math.isfinite(score) for scores in run.table[name].values() for score in scores)
+    assert {"dev", "stsb"} <= set(run.table["base, no training"]) and run.command.startswith("distillcse ")
