@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar, get_args
 
 from distillcse_kit.errors import KitError
-from distillcse_kit.losses import DIVERGENCES, Divergence
 
 Pooling = Literal["cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last"]
 POOLINGS: tuple[str, ...] = get_args(Pooling)
@@ -16,6 +15,9 @@ SHUFFLES: tuple[str, ...] = get_args(Shuffle)
 
 Objective = Literal["distillation", "ranking_hinge"]
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
+
+Divergence = Literal["cross_entropy", "kl", "js"]
+DIVERGENCES: tuple[str, ...] = get_args(Divergence)
 
 Precision = Literal["auto", "float32", "bfloat16"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
@@ -79,6 +81,8 @@ class TrainingSettings:
         choose("precision", self.precision, PRECISIONS)
         _positive(self, "temperature", "learning_rate", "steps", "batch_size", "evaluate_every", "gradient_clip")
         _share(self, "mlm_share")
+        if self.seed < 0:
+            raise KitError(f"seed is {self.seed}; it must be 0 or more.")
         if self.max_tokens < 3:
             raise KitError(f"max_tokens is {self.max_tokens}; [CLS], one word and [SEP] need at least 3.")
         if self.mlm_weight < 0:

@@ -97,9 +97,10 @@ class TrainingHead(nn.Sequential):
     """SimCSE's Linear + tanh over the [CLS] state, [N, d] -> [N, d]: used in training, dropped at evaluation."""
 
     def __init__(self, width: int) -> None:
-        super().__init__(nn.Linear(width, width), nn.Tanh())
-        nn.init.normal_(self[0].weight, std=0.02)
-        nn.init.zeros_(self[0].bias)
+        linear = nn.Linear(width, width)
+        nn.init.normal_(linear.weight, std=0.02)
+        nn.init.zeros_(linear.bias)
+        super().__init__(linear, nn.Tanh())
 
 
 class SentenceEncoder(nn.Module):
@@ -129,6 +130,8 @@ class SentenceEncoder(nn.Module):
             KitError: the folder is missing, incomplete, damaged, or has pickle weights only; the hub cannot be reached.
         """
         path = MICRO if str(source) == "micro" else Path(source)
+        if str(source) == "micro" and not path.is_dir():
+            raise KitError(f"The micro encoder is not at {path}; install the kit again, or name another encoder.")
         if path.is_dir():
             _require_safe_weights(path)
         elif path.is_absolute() or str(source).startswith((".", "~")) or str(source).count("/") > 1:
@@ -183,7 +186,7 @@ class SentenceEncoder(nn.Module):
         states = output.hidden_states if layers else (output.last_hidden_state,)
         return pool(states, batch["attention_mask"], self.pooling)
 
-    def pad(self, token_ids: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+    def pad(self, token_ids: Sequence[Sequence[int]] | Sequence[np.ndarray]) -> dict[str, Tensor]:
         """Token ids of sentences -> padded ids and mask [N, L] on the encoder's device."""
         batch = self.tokenizer.pad({"input_ids": list(token_ids)}, return_tensors="pt")
         return {key: batch[key].to(self.device) for key in ("input_ids", "attention_mask")}
@@ -222,7 +225,7 @@ class SentenceEncoder(nn.Module):
     @torch.inference_mode()
     def encode_tokens(
         self,
-        token_ids: Sequence[Sequence[int]],
+        token_ids: Sequence[Sequence[int]] | Sequence[np.ndarray],
         batch_size: int = 64,
         normalize_embeddings: bool = False,
         show_progress_bar: bool | None = None,

@@ -6,16 +6,13 @@ compares a sentence with itself and never enters a distillation loss.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from distillcse_kit.config import DIVERGENCES, Divergence
 from distillcse_kit.errors import KitError
 
-Divergence = Literal["cross_entropy", "kl", "js"]
-DIVERGENCES: tuple[str, ...] = get_args(Divergence)
 
 
 def require_positive(**values: float) -> None:

@@ -203,7 +203,7 @@ def new_micro_encoder(settings: PretrainingSettings, tokenizer: BertTokenizer, v
         type_vocab_size=1,
         hidden_dropout_prob=settings.dropout,
         attention_probs_dropout_prob=settings.dropout,
-        attn_implementation="eager",  # for short sentences on a processor faster than the fused kernels' backward pass
+        attn_implementation="eager",  # type: ignore[call-arg]  # for short sentences on a processor faster than the fused kernels' backward pass
     )
     model = BertForMaskedLM(config)
     with torch.no_grad():
@@ -323,7 +323,7 @@ def run_pretraining(
     """Take the remaining steps; a row of the loss curve every ``every`` steps, a checkpoint every 1,000."""
     settings, model = state.settings, state.model
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device).train()
+    nn.Module.to(model, device).train()
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

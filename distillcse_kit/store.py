@@ -132,7 +132,7 @@ class Store:
             yield
 
     def load_or_write(
-        self, kind: str, content: Any, suffix: str, load: Callable[[Path], T], write: Callable[[Path], None]
+        self, kind: str, content: Any, suffix: str, load: Callable[[Path], T], write: Callable[[Path], object]
     ) -> T:
         """Load the thing, or write it to a temporary file, move it into place and load it.
 

@@ -200,6 +200,29 @@ def load_sts(
     return _pairs(name, scored, 5.0, str(folder))
 
 
+def available_tasks(data_dir: str | Path) -> list[str]:
+    """The names of the real test sets whose files are all in the folder, in the paper's order.
+
+    Raises:
+        KitError: there is no such folder, or none of the sets in it.
+    """
+    folder = Path(data_dir).expanduser()
+    found = []
+    problem: KitError | None = None
+    for task in TASKS.values():
+        if task.name in ("builtin", "kit"):
+            continue
+        try:
+            _task_folder(task, "test", folder)
+        except KitError as error:
+            problem = error
+        else:
+            found.append(task.name)
+    if not found and problem is not None:
+        raise problem
+    return found
+
+
 def _pairs(name: str, scored: Iterable[_Scored], highest: float, origin: str) -> SentencePairs:
     rows = list(scored)
     if not rows:

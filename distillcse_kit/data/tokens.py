@@ -74,5 +74,5 @@ def pad_rows(token_ids: Sequence[np.ndarray] | Sequence[Sequence[int]], pad_id: 
     lengths = [len(ids) for ids in token_ids]
     padded = np.full((len(token_ids), width or max(lengths)), pad_id, dtype=np.int64)
     for row, ids in enumerate(token_ids):
-        padded[row, : len(ids)] = ids
+        padded[row, : len(ids)] = np.asarray(ids)
     return torch.from_numpy(padded)

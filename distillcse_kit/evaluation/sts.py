@@ -10,7 +10,6 @@ from typing import Protocol
 import numpy as np
 from scipy.stats import spearmanr
 
-from distillcse_kit.config import Precision
 from distillcse_kit.data.pairs import SentencePairs
 from distillcse_kit.data.sts import load_sts
 
