@@ -127,7 +127,13 @@ class DistillationSettings:
         choose("divergence", self.divergence, DIVERGENCES)
         choose("objective", self.objective, OBJECTIVES)
         _positive(
-            self, "student_temperature", "teacher_temperature", "group_temperature", "weight", "group_size", "pairs_per_row"
+            self,
+            "student_temperature",
+            "teacher_temperature",
+            "group_temperature",
+            "weight",
+            "group_size",
+            "pairs_per_row",
         )
         _share(self, "p")
         if not 0 <= self.band_start < self.band_end:

@@ -220,7 +220,9 @@ class SentenceEncoder(nn.Module):
         """
         if isinstance(sentences, str):
             raise KitError("encode takes a list of sentences; put the one sentence into a list.")
-        return self.encode_tokens(self.tokenize(sentences), batch_size, normalize_embeddings, show_progress_bar, precision)
+        return self.encode_tokens(
+            self.tokenize(sentences), batch_size, normalize_embeddings, show_progress_bar, precision
+        )
 
     @torch.inference_mode()
     def encode_tokens(

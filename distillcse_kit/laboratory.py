@@ -143,7 +143,9 @@ class Laboratory:
         named = None if weights is None else {run.key: weight for run, weight in zip(teachers, weights, strict=True)}
         return TeacherEnsemble({run.key: self.embeddings(run) for run in teachers}, named)
 
-    def student(self, teachers: Sequence[Run], seed: int, training: dict[str, Any] | None = None, **distillation: Any) -> Run:
+    def student(
+        self, teachers: Sequence[Run], seed: int, training: dict[str, Any] | None = None, **distillation: Any
+    ) -> Run:
         """A student of the teachers.
 
         Args:
@@ -204,7 +206,9 @@ class Laboratory:
         """What word overlap alone scores on each task."""
         return {"dev": tfidf_score(self.dev)} | {task: tfidf_score(pairs) for task, pairs in self.tests.items()}
 
-    def main_table(self, methods: Sequence[str] = tuple(METHODS), second_round: bool = True) -> dict[str, dict[str, list[float]]]:
+    def main_table(
+        self, methods: Sequence[str] = tuple(METHODS), second_round: bool = True
+    ) -> dict[str, dict[str, list[float]]]:
         """The main table: {row: {task: scores over seeds}} from tf-idf and base to the second round."""
         teachers = self.teachers()
         table = {

@@ -14,7 +14,6 @@ from distillcse_kit.config import DIVERGENCES, Divergence
 from distillcse_kit.errors import KitError
 
 
-
 def require_positive(**values: float) -> None:
     """Raise KitError unless every given value is above zero, naming the one that is not."""
     for name, value in values.items():

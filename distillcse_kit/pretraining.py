@@ -71,7 +71,9 @@ class PretrainingSettings:
 
     def __post_init__(self) -> None:
         if self.hidden_size % self.heads:
-            raise KitError(f"hidden_size {self.hidden_size} is not a multiple of heads {self.heads}; choose one that is.")
+            raise KitError(
+                f"hidden_size {self.hidden_size} is not a multiple of heads {self.heads}; choose one that is."
+            )
         for name in ("vocabulary_size", "layers", "steps", "tokens_per_batch", "max_tokens"):
             if getattr(self, name) < 1:
                 raise KitError(f"{name} is {getattr(self, name)}; it must be at least 1.")
@@ -221,8 +223,6 @@ def new_optimiser(model: nn.Module, learning_rate: float) -> torch.optim.Optimiz
     return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), eps=1e-6, fused=True)
 
 
-
-
 @dataclass
 class Pretraining:
     """One pretraining in progress: model, optimiser, loss curve, and the checkpoint it goes on from."""
@@ -274,7 +274,9 @@ def pretrain(
     started = time.monotonic()
     content = {"settings": asdict(settings), "corpus": fingerprint}
     vocabulary = {"corpus": fingerprint, "sentences": settings.vocabulary_sentences, "size": settings.vocabulary_size}
-    say(f"Vocabulary: {settings.vocabulary_size} word pieces from {min(len(sentences), settings.vocabulary_sentences)} sentences.")
+    say(
+        f"Vocabulary: {settings.vocabulary_size} word pieces from {min(len(sentences), settings.vocabulary_sentences)} sentences."
+    )
     pieces = store.json(
         "vocabularies",
         vocabulary,
@@ -296,7 +298,9 @@ def pretrain(
             np.save(file, ppmi_svd_embeddings(text, len(pieces), settings.hidden_size, seed=settings.seed))
 
     vectors = store.array(
-        "vectors", {"vocabulary": pieces, "corpus": fingerprint, "size": settings.hidden_size, "seed": settings.seed}, write_vectors
+        "vectors",
+        {"vocabulary": pieces, "corpus": fingerprint, "size": settings.hidden_size, "seed": settings.seed},
+        write_vectors,
     )
     model = new_micro_encoder(settings, tokenizer, np.array(vectors))
     state = Pretraining(

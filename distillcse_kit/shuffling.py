@@ -71,10 +71,14 @@ def group_p_assignments(teacher_cosines: Tensor, p: float, temperature: float = 
     return groups.scatter(1, columns, _groups_of_ranks(logits, p, temperature))
 
 
-def _shuffle_inside(teacher_cosines: Tensor, logits: Tensor, columns: Tensor, groups: Tensor, generator: torch.Generator | None) -> Tensor:
+def _shuffle_inside(
+    teacher_cosines: Tensor, logits: Tensor, columns: Tensor, groups: Tensor, generator: torch.Generator | None
+) -> Tensor:
     """Permute ``logits`` uniformly among the ranks of the same group, and put them back into their columns."""
     # Sorting by group + uniform noise in [0, 1) orders each group at random and never crosses a border.
-    noise = torch.rand(groups.shape, generator=generator, device=generator.device if generator else None, dtype=torch.float64)
+    noise = torch.rand(
+        groups.shape, generator=generator, device=generator.device if generator else None, dtype=torch.float64
+    )
     permutation = (groups + noise.to(groups.device)).argsort(dim=-1)
     return teacher_cosines.scatter(1, columns, logits.gather(1, permutation))
 
@@ -130,7 +134,9 @@ def rank_band_shuffle(
     return _shuffle_inside(teacher_cosines, logits, columns, groups.expand_as(logits), generator)
 
 
-def group_mean(teacher_cosines: Tensor, p: float, temperature: float = 1.0, teacher_temperature: float = 0.01) -> Tensor:
+def group_mean(
+    teacher_cosines: Tensor, p: float, temperature: float = 1.0, teacher_temperature: float = 0.01
+) -> Tensor:
     """Group-P without the noise: logits whose targets are the mean of each group's targets.
 
     Cross-entropy is linear in the target, so its expectation under Group-P shuffling is its value at the group means:

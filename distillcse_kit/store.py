@@ -63,7 +63,9 @@ def new_file(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise KitError(f"{path} could not be written ({error.strerror or error}); free space and start again.") from error
+        raise KitError(
+            f"{path} could not be written ({error.strerror or error}); free space and start again."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -87,7 +89,9 @@ def new_folder(path: Path) -> Iterator[Path]:
             os.replace(temporary, path)
         path.chmod(0o755)
     except OSError as error:
-        raise KitError(f"{path} could not be written ({error.strerror or error}); free space and start again.") from error
+        raise KitError(
+            f"{path} could not be written ({error.strerror or error}); free space and start again."
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -18,7 +18,12 @@ from distillcse_kit.store import Store
 
 
 def embed_corpus(
-    store: Store, encoder: SentenceEncoder, text: TokenizedText, corpus_fingerprint: str, label: str = "embed", chunk: int = 4_096
+    store: Store,
+    encoder: SentenceEncoder,
+    text: TokenizedText,
+    corpus_fingerprint: str,
+    label: str = "embed",
+    chunk: int = 4_096,
 ) -> np.ndarray:
     """The encoder's unit embeddings of the corpus, computed once and memory-mapped.
 
@@ -66,7 +71,9 @@ class TeacherEnsemble:
             raise KitError("An ensemble needs at least one teacher.")
         lengths = {name: len(rows) for name, rows in embeddings.items()}
         if len(set(lengths.values())) > 1:
-            raise KitError(f"The teachers embedded different numbers of sentences ({lengths}); embed one corpus with all.")
+            raise KitError(
+                f"The teachers embedded different numbers of sentences ({lengths}); embed one corpus with all."
+            )
         weights = dict.fromkeys(embeddings, 1.0) if weights is None else weights
         if set(weights) != set(embeddings):
             odd = sorted(set(weights) ^ set(embeddings))

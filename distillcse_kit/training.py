@@ -372,12 +372,16 @@ class Trainer:
         """Score dev, remember the best, and add a row to the history: losses are means since the last row."""
         row = {name: float(torch.stack([losses[name] for losses in recent]).mean()) for name in recent[0]}
         if not math.isfinite(row["loss"]):
-            raise KitError(f"The loss is {row['loss']} at step {step}; lower the learning rate or raise the temperatures.")
+            raise KitError(
+                f"The loss is {row['loss']} at step {step}; lower the learning rate or raise the temperatures."
+            )
         dev = score_pairs(PrecisionView(self.trainee.encoder, self.settings), self.dev)
         self.history.append({"step": step, **row, "dev": dev})
         if not dev <= self.best_score:  # a constant encoder scores nan: then the newest is as good as any
             self.best_score, self.best_step = dev, step
-            self.best = {name: weight.detach().cpu().clone() for name, weight in self.trainee.encoder.model.state_dict().items()}
+            self.best = {
+                name: weight.detach().cpu().clone() for name, weight in self.trainee.encoder.model.state_dict().items()
+            }
 
     def _save(self, step: int) -> None:
         """Write the checkpoint: weights, best weights, optimiser, random states, history."""
@@ -413,4 +417,6 @@ class PrecisionView:
     settings: TrainingSettings
 
     def encode(self, sentences: list[str]) -> np.ndarray:
-        return self.encoder.encode(sentences, batch_size=128, show_progress_bar=False, precision=self.settings.precision)
+        return self.encoder.encode(
+            sentences, batch_size=128, show_progress_bar=False, precision=self.settings.precision
+        )

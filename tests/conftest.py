@@ -23,7 +23,9 @@ WHAT = ["a red bowl", "the small boat", "two letters", "the garden gate", "an ap
 SENTENCES = [f"{who} {does} {what}" for who in WHO for does in DOES for what in WHAT]
 
 
-def make_model_folder(path: Path, width: int = 32, layers: int = 2, sentences: list[str] = SENTENCES, seed: int = 0) -> Path:
+def make_model_folder(
+    path: Path, width: int = 32, layers: int = 2, sentences: list[str] = SENTENCES, seed: int = 0
+) -> Path:
     """A BERT with random weights and a vocabulary learned from ``sentences``, saved as transformers does."""
     tokenizer = new_tokenizer(learn_vocabulary(sentences, 200), 64)
     torch.manual_seed(seed)

@@ -87,7 +87,9 @@ def test_contrastive_loss_bounds() -> None:
 def test_distillation_loss_equals_a_loop(divergence: str, n: int) -> None:
     student, teacher = cosines(n, 0), cosines(n, 1)
     expected = distillation_by_hand(student, teacher, 0.2, 0.1, divergence)
-    assert distillation_loss(student, teacher, 0.2, 0.1, divergence).item() == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert distillation_loss(student, teacher, 0.2, 0.1, divergence).item() == pytest.approx(
+        expected, rel=1e-4, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("divergence", DIVERGENCES)
@@ -129,7 +131,9 @@ def test_cross_entropy_is_kl_plus_the_teachers_entropy() -> None:
     q = torch.softmax(off_diagonal(teacher) / 0.1, dim=-1)
     entropy = -(q * q.log()).sum(-1).mean().item()
     cross_entropy = distillation_loss(student, teacher, 0.2, 0.1).item()
-    assert cross_entropy == pytest.approx(distillation_loss(student, teacher, 0.2, 0.1, "kl").item() + entropy, rel=1e-5)
+    assert cross_entropy == pytest.approx(
+        distillation_loss(student, teacher, 0.2, 0.1, "kl").item() + entropy, rel=1e-5
+    )
 
 
 def test_divergences_vanish_where_the_student_matches() -> None:

@@ -175,7 +175,9 @@ def test_group_mean_is_the_expectation_of_group_p() -> None:
     error = torch.tensor(losses).std().item() / len(losses) ** 0.5
     exact = distillation_loss(student, group_mean(teacher, 0.25, 1.0, 0.1), 0.2, 0.1).item()
     assert abs(mean - exact) < 4 * error
-    assert abs(distillation_loss(student, teacher, 0.2, 0.1).item() - exact) > 10 * error  # the bound above means something
+    assert (
+        abs(distillation_loss(student, teacher, 0.2, 0.1).item() - exact) > 10 * error
+    )  # the bound above means something
 
 
 def test_far_tails_stay_finite_in_the_group_mean() -> None:
@@ -193,7 +195,12 @@ def test_a_logit_of_minus_infinity_is_a_logit_like_any_other() -> None:
 
 def test_one_sentence_is_left_alone() -> None:
     one = torch.ones(1, 1)
-    for result in (group_p_shuffle(one, 0.1), fixed_group_shuffle(one, 3), rank_band_shuffle(one, 0, 5), group_mean(one, 0.1)):
+    for result in (
+        group_p_shuffle(one, 0.1),
+        fixed_group_shuffle(one, 3),
+        rank_band_shuffle(one, 0, 5),
+        group_mean(one, 0.1),
+    ):
         assert torch.equal(result, one)
     assert group_p_assignments(one, 0.1).tolist() == [[-1]]
 

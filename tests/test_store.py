@@ -25,7 +25,10 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> Non
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(KitError, match=r"could not be written \(No space left on device\); free space"), new_file(tmp_path / "x"):
+    with (
+        pytest.raises(KitError, match=r"could not be written \(No space left on device\); free space"),
+        new_file(tmp_path / "x"),
+    ):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert not list(tmp_path.iterdir())
 

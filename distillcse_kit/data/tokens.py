@@ -48,7 +48,9 @@ class TokenizedText:
         parts: list[np.ndarray] = []
         lengths: list[int] = []
         for start in range(0, len(sentences), chunk):
-            encoded = tokenizer(list(sentences[start : start + chunk]), truncation=True, max_length=max_tokens)["input_ids"]
+            encoded = tokenizer(list(sentences[start : start + chunk]), truncation=True, max_length=max_tokens)[
+                "input_ids"
+            ]
             lengths.extend(map(len, encoded))
             parts.append(np.fromiter((token for ids in encoded for token in ids), dtype=np.int32))
         return cls(np.concatenate(parts), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
@@ -69,7 +71,9 @@ class TokenizedText:
         return cls(flat[n + 2 :], starts)
 
 
-def pad_rows(token_ids: Sequence[np.ndarray] | Sequence[Sequence[int]], pad_id: int, width: int | None = None) -> Tensor:
+def pad_rows(
+    token_ids: Sequence[np.ndarray] | Sequence[Sequence[int]], pad_id: int, width: int | None = None
+) -> Tensor:
     """Token ids of N sentences -> long [N, L], padded with ``pad_id`` to the longest or to ``width``."""
     lengths = [len(ids) for ids in token_ids]
     padded = np.full((len(token_ids), width or max(lengths)), pad_id, dtype=np.int64)

@@ -186,7 +186,9 @@ score_frame(table)
 # %%
 for task in table["base, no training"]:
     words, untrained = (table[row][task][0] for row in table)
-    print(f"{task:<10} the untrained base lies {abs(untrained - words):.1f} {'above' if untrained > words else 'below'} tf-idf")
+    print(
+        f"{task:<10} the untrained base lies {abs(untrained - words):.1f} {'above' if untrained > words else 'below'} tf-idf"
+    )
 
 # %% [markdown]
 # Behind one such number stand pairs. Each dot is a pair; a good encoder gives a rising cloud.

@@ -63,7 +63,9 @@ same = np.eye(len(cosines), dtype=bool)
 # %%
 figure, (left, right) = new_axes(1, 2, width=10, height=3.6)
 image = left.imshow(cosines[:12, :12], cmap="viridis", vmin=cosines.min(), vmax=1)
-left.set(title="cosines of two dropout views, 12 sentences", xlabel="view b of sentence j", ylabel="view a of sentence i")
+left.set(
+    title="cosines of two dropout views, 12 sentences", xlabel="view b of sentence j", ylabel="view a of sentence i"
+)
 left.grid(visible=False)
 figure.colorbar(image, ax=left)
 bins = np.linspace(cosines.min(), 1, 40).tolist()
@@ -113,7 +115,9 @@ negatives = torch.from_numpy(np.sort(cosines[~same].reshape(len(cosines), -1), a
 shares = {tau: torch.softmax(negatives / tau, dim=1).mean(dim=0).numpy() for tau in (0.01, 0.05, 0.2, 1.0)}
 figure, ax = new_axes(width=7, height=3.6)
 for (tau, share), line in zip(shares.items(), ("-", "--", "-.", ":"), strict=True):
-    ax.plot(range(1, len(share) + 1), share, line, label=f"temperature {tau}: 5 closest get {100 * share[:5].sum():.0f}%")
+    ax.plot(
+        range(1, len(share) + 1), share, line, label=f"temperature {tau}: 5 closest get {100 * share[:5].sum():.0f}%"
+    )
 ax.set(xlabel="rank of the negative, 1 = closest", ylabel="share of the push, mean over rows", yscale="log")
 ax.legend()
 show(figure, "01_temperature", figures, settings)
@@ -131,7 +135,9 @@ show(figure, "01_temperature", figures, settings)
 teachers = lab.teachers()
 histories = {f"SimCSE teachers ({len(teachers)})": [run.history for run in teachers]}
 best = seed_interval([run.scores["dev"] for run in teachers])
-print(f"{len(teachers)} teachers, best dev score of each: mean {best}, standard deviation {best.standard_deviation:.2f}.")
+print(
+    f"{len(teachers)} teachers, best dev score of each: mean {best}, standard deviation {best.standard_deviation:.2f}."
+)
 
 # %%
 figure, (left, right) = new_axes(1, 2, width=10, height=3.8)
@@ -153,7 +159,10 @@ show(figure, "01_teacher_training", figures, settings)
 # (The loss is measured in training, with dropout and head, as a mean since the last point.)
 
 # %%
-last, ceiling = [np.log(training.batch_size) - run.history[-1]["contrastive"] for run in teachers], np.log(training.batch_size)
+last, ceiling = (
+    [np.log(training.batch_size) - run.history[-1]["contrastive"] for run in teachers],
+    np.log(training.batch_size),
+)
 print(f"Last point: bound {np.mean(last):.2f} of at most {ceiling:.2f} nats ({100 * np.mean(last) / ceiling:.0f}%).")
 
 # %% [markdown]
@@ -213,7 +222,9 @@ score_frame({"tf-idf word overlap": {task: [score] for task, score in lab.tfidf(
 # %%
 untrained, trained = table.values()
 for task in untrained:
-    print(f"{task:<10}", verdict(paired_difference(trained[task], untrained[task] * len(teachers)), "SimCSE", "the base"))
+    print(
+        f"{task:<10}", verdict(paired_difference(trained[task], untrained[task] * len(teachers)), "SimCSE", "the base")
+    )
 
 # %% [markdown]
 # The base has no seed, so the interval is that of the teachers' mean. It speaks of other *seeds*, with this corpus and
@@ -248,8 +259,12 @@ score_frame(pooled)
 # %%
 headline = {name: pooled[name][lab.headline][0] for name in POOLINGS}
 top = max(headline, key=lambda name: headline[name])
-print(f"On {lab.headline} the base's best pooler is {top} ({headline[top]:.2f}); {training.pooling} has {headline[training.pooling]:.2f}.")
-print(verdict(paired_difference(trained[lab.headline], [headline[top]] * len(teachers)), "SimCSE", f"the base with {top}"))
+print(
+    f"On {lab.headline} the base's best pooler is {top} ({headline[top]:.2f}); {training.pooling} has {headline[training.pooling]:.2f}."
+)
+print(
+    verdict(paired_difference(trained[lab.headline], [headline[top]] * len(teachers)), "SimCSE", f"the base with {top}")
+)
 
 # %% [markdown]
 # `cls` and `cls_before_pooler` agree here by definition: they differ in training only, where the first has the head. The

@@ -61,8 +61,12 @@ pd.Series(settings, name="this laboratory").to_frame()
 teachers = lab.teachers()
 ensemble = lab.ensemble(teachers)
 stored = lab.embeddings(teachers[0])
-print(f"One teacher's embeddings: {stored.shape[0]:,} sentences x {stored.shape[1]}, {stored.dtype}, {stored.nbytes / 1e6:.1f} MB")
-print(f"All {len(teachers)} teachers: {len(teachers) * stored.nbytes / 1e6:.1f} MB on disk, read {training.batch_size} rows at a time")
+print(
+    f"One teacher's embeddings: {stored.shape[0]:,} sentences x {stored.shape[1]}, {stored.dtype}, {stored.nbytes / 1e6:.1f} MB"
+)
+print(
+    f"All {len(teachers)} teachers: {len(teachers) * stored.nbytes / 1e6:.1f} MB on disk, read {training.batch_size} rows at a time"
+)
 
 # %% [markdown]
 # Teachers do not change while the student learns, and they are in evaluation mode: what they say of a sentence is always
@@ -74,7 +78,9 @@ once = len(teachers) * len(lab.corpus)
 by_method = {name: len(teachers) if method.many_teachers else 1 for name, method in METHODS.items()}
 every_step = sum(by_method.values()) * lab.profile.seeds * training.steps * training.batch_size
 print(f"Once:       {len(teachers)} teachers x {len(lab.corpus):,} sentences = {once:,} encodings")
-print(f"Every step: {every_step:,} encodings for {len(METHODS)} methods x {lab.profile.seeds} seeds, {every_step / once:.1f} times as many")
+print(
+    f"Every step: {every_step:,} encodings for {len(METHODS)} methods x {lab.profile.seeds} seeds, {every_step / once:.1f} times as many"
+)
 
 # %% [markdown]
 # The gain grows with every further setting, for what is stored serves all of them. Is float16 fine enough for a softmax at
@@ -90,7 +96,9 @@ sentences = [lab.corpus.sentences[row] for row in rows]
 fresh = torch.from_numpy(teachers[0].encoder().encode(sentences, show_progress_bar=False))
 one_teacher = lab.ensemble(teachers[:1]).cosines(rows)
 error = off_diagonal(one_teacher - cosine_matrix(fresh, fresh)).abs().max().item()
-print(f"Largest difference of a cosine: {error:.5f}, that is {error / distillation.teacher_temperature:.2f} in units of the teacher temperature")
+print(
+    f"Largest difference of a cosine: {error:.5f}, that is {error / distillation.teacher_temperature:.2f} in units of the teacher temperature"
+)
 
 # %% [markdown]
 # ### One batch, four targets
@@ -109,7 +117,10 @@ targets = {
     "both": group_p_shuffle(averaged, distillation.p, generator=generator),
 }
 temperatures = (distillation.student_temperature, distillation.teacher_temperature)
-losses = {name: [distillation_loss(student, t, *temperatures, kind).item() for kind in ("cross_entropy", "kl")] for name, t in targets.items()}
+losses = {
+    name: [distillation_loss(student, t, *temperatures, kind).item() for kind in ("cross_entropy", "kl")]
+    for name, t in targets.items()
+}
 frame = pd.DataFrame(losses, index=["loss (cross-entropy)", "KL divergence"]).T
 frame.insert(1, "target entropy", frame.iloc[:, 0] - frame.iloc[:, 1])
 frame.round(3)
@@ -219,7 +230,9 @@ else:
     theirs = SentenceTransformer(str(run.folder), device="cpu").encode(sentences, show_progress_bar=False)
     ours = run.encoder().to("cpu").encode(sentences, show_progress_bar=False)
     np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-5)
-    print(f"sentence-transformers gives the same {len(ours)} embeddings: largest difference {np.abs(theirs - ours).max():.1e}")
+    print(
+        f"sentence-transformers gives the same {len(ours)} embeddings: largest difference {np.abs(theirs - ours).max():.1e}"
+    )
 
 # %% [markdown]
 # ## Summary

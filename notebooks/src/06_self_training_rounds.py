@@ -84,7 +84,9 @@ score_frame(table)
 figure, (left, right) = new_axes(1, 2, width=13, height=3.6)
 draw_history(left, {name: [run.history for run in runs] for name, runs in rounds.items()}, "dev")
 left.set_title("dev score over training")
-draw_score_table(right, {name: scores[lab.headline] for name, scores in table.items()}, baseline="round 0: SimCSE teachers")
+draw_score_table(
+    right, {name: scores[lab.headline] for name, scores in table.items()}, baseline="round 0: SimCSE teachers"
+)
 right.set_title(f"{lab.headline}, by round")
 show(figure, "06_rounds", figures, settings)
 

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from distillcse_kit.evaluation import PAPER_TASKS, paired_difference, seed_interval, verdict
-from distillcse_kit.laboratory import METHODS, Laboratory
+from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.plots import draw_pair_scatter, draw_score_table, new_axes, score_frame, show
 
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
@@ -162,7 +162,9 @@ tasks = [task for task in PAPER_TASKS if task in lab.tests]
 compared = tasks or list(lab.tests)
 paper = table_4("BERT-base")
 what = f"the mean of {', '.join(tasks)}" if tasks else "the built-in pairs, which the paper does not have"
-print(f"Ours: {what}. The paper's: {f'the mean of the same {len(tasks)} of its 7 sets' if tasks else 'its seven-task average'}.")
+print(
+    f"Ours: {what}. The paper's: {f'the mean of the same {len(tasks)} of its 7 sets' if tasks else 'its seven-task average'}."
+)
 
 
 def average(row: str) -> np.ndarray:
@@ -194,7 +196,9 @@ for name in list(ours)[2:]:
     difference = paired_difference(average(ours[name])[:seeds], average("vanilla distillation")[:seeds])
     gain = paper[name].mean_over(tasks or PAPER_TASKS) - paper["vanilla distillation"].mean_over(tasks or PAPER_TASKS)
     place = "above" if gain > difference.high else "below" if gain < difference.low else "inside"
-    print(f"{name} over vanilla: the paper's {gain:+.2f} lies {place} our interval [{difference.low:+.2f}, {difference.high:+.2f}].")
+    print(
+        f"{name} over vanilla: the paper's {gain:+.2f} lies {place} our interval [{difference.low:+.2f}, {difference.high:+.2f}]."
+    )
 
 # %% [markdown]
 # A wide interval contains almost anything: "inside" is agreement only where the interval is narrow. One caution about the
@@ -210,7 +214,9 @@ from distillcse_kit.published import our_real_run
 
 real = our_real_run()
 if real is None:
-    print("This installation ships no run on real data; make your own with: distillcse course --profile laptop --data-dir DATA")
+    print(
+        "This installation ships no run on real data; make your own with: distillcse course --profile laptop --data-dir DATA"
+    )
     real_frame = None
 else:
     print(real.command)
@@ -238,8 +244,15 @@ systems = OTHER_SYSTEMS | {"DistillCSE": paper["DistillCSE"].average, "DistillCS
 order = sorted(systems, key=lambda name: -systems[name])
 figure, ax = new_axes(width=7, height=5)
 for row, name in enumerate(order):
-    ax.plot(systems[name], row, "D" if name.startswith("DistillCSE") else "o", color="C1" if name.startswith("DistillCSE") else "C0")
-    ax.annotate(f"{systems[name]:.2f}", (systems[name], row), xytext=(8, 0), textcoords="offset points", va="center", fontsize=8)
+    ax.plot(
+        systems[name],
+        row,
+        "D" if name.startswith("DistillCSE") else "o",
+        color="C1" if name.startswith("DistillCSE") else "C0",
+    )
+    ax.annotate(
+        f"{systems[name]:.2f}", (systems[name], row), xytext=(8, 0), textcoords="offset points", va="center", fontsize=8
+    )
 ax.set_yticks(range(len(order)), order)
 ax.invert_yaxis()
 ax.set(xlabel="published average, Spearman × 100", title="BERT-base, unsupervised", xlim=(76, 81))
@@ -247,8 +260,12 @@ show(figure, "07_other_systems", figures, settings)
 
 # %%
 above = systems_above(best)
-print(f"Published averages above DistillCSE's second round ({best}): {', '.join(above)}: {len(above)} of {len(OTHER_SYSTEMS)} systems.")
-print(f"Above its first round ({paper['DistillCSE'].average}): {', '.join(systems_above(paper['DistillCSE'].average))}.")
+print(
+    f"Published averages above DistillCSE's second round ({best}): {', '.join(above)}: {len(above)} of {len(OTHER_SYSTEMS)} systems."
+)
+print(
+    f"Above its first round ({paper['DistillCSE'].average}): {', '.join(systems_above(paper['DistillCSE'].average))}."
+)
 
 # %% [markdown]
 # So DistillCSE is not the best published system on BERT-base. Nor is the order of close neighbours in this picture known:

@@ -40,7 +40,9 @@ lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store 
 settings, start = lab.describe(), lab.profile.training.base
 folder = MICRO if start == "micro" else Path(start)
 encoder, masked_lm = SentenceEncoder.load(start), load_masked_lm(start).eval()
-print(f"{start}: {masked_lm.num_parameters():,} parameters with the masked-LM head, {encoder.model.num_parameters():,} without")
+print(
+    f"{start}: {masked_lm.num_parameters():,} parameters with the masked-LM head, {encoder.model.num_parameters():,} without"
+)
 
 # %% [markdown]
 # ## Why an encoder of our own?
@@ -75,7 +77,9 @@ if card is not None:
     ax.legend()
     show(figure, "appendix_loss_curve", figures, settings)
     first, last = curve["loss"].iloc[0], curve["loss"].iloc[-1]
-    print(f"Loss {first:.2f} at step {curve['step'].iloc[0]}, {last:.2f} at the end: as uncertain as among {np.exp(last):.0f} equal words.")
+    print(
+        f"Loss {first:.2f} at step {curve['step'].iloc[0]}, {last:.2f} at the end: as uncertain as among {np.exp(last):.0f} equal words."
+    )
 
 # %% [markdown]
 # The exact command, with your own text file (one sentence a line) in place of `FILE`:
@@ -157,7 +161,12 @@ tiny = PretrainingSettings(
 )
 with tempfile.TemporaryDirectory() as place:
     made = pretrain(
-        builtin_corpus(2_000, seed), f"builtin 2000 {seed}", Path(place) / "tiny", tiny, Store(place), compile_model=False
+        builtin_corpus(2_000, seed),
+        f"builtin 2000 {seed}",
+        Path(place) / "tiny",
+        tiny,
+        Store(place),
+        compile_model=False,
     )
     tiny_card = json.loads((made / "pretraining.json").read_text(encoding="utf-8"))
     tiny_encoder = SentenceEncoder.load(made)
@@ -166,7 +175,9 @@ with tempfile.TemporaryDirectory() as place:
 
 # %%
 loss, blind = tiny_card["curve"][-1]["loss"], np.log(len(tiny_encoder.tokenizer))
-print(f"Mean loss of its last steps {loss:.2f}; a blind guess among {len(tiny_encoder.tokenizer)} pieces costs {blind:.2f}.")
+print(
+    f"Mean loss of its last steps {loss:.2f}; a blind guess among {len(tiny_encoder.tokenizer)} pieces costs {blind:.2f}."
+)
 print(f"Dev score, [CLS]: tiny {tiny_score:.2f}, {start} {lab.score(lab.base, 'dev'):.2f}.")
 
 # %% [markdown]
@@ -188,7 +199,9 @@ def neighbours(word: str, count: int = 7) -> str:
     return ", ".join(vocabulary[[other for other in closest if other != row]][:count])
 
 
-whole = [word for word in ("king", "london", "three", "river", "wrote", "red", "music", "because") if word in vocabulary]
+whole = [
+    word for word in ("king", "london", "three", "river", "wrote", "red", "music", "because") if word in vocabulary
+]
 pd.DataFrame([{"word": word, "closest pieces": neighbours(word)} for word in whole])
 
 # %% [markdown]
@@ -208,7 +221,9 @@ def fill(text: str, count: int = 6) -> str:
     place = (ids["input_ids"][0] == tokenizer.mask_token_id).nonzero()[0, 0]
     logits = masked_lm(input_ids=ids["input_ids"], attention_mask=ids["attention_mask"]).logits[0, place]
     best = logits.float().softmax(dim=0).topk(count)
-    return ", ".join(f"{vocabulary[row]} {100 * share:.0f}%" for share, row in zip(*map(torch.Tensor.tolist, best), strict=True))
+    return ", ".join(
+        f"{vocabulary[row]} {100 * share:.0f}%" for share, row in zip(*map(torch.Tensor.tolist, best), strict=True)
+    )
 
 
 blanks = (
