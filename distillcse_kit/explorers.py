@@ -206,7 +206,10 @@ def ensemble_explorer(cosines: np.ndarray, sentences: Sequence[str], law: Averag
         left = law.noise_share(teachers)
         return Picture(figure, f"Mean of {teachers}: {left:.1%} of the variance of a row's logits is noise of seeds.")
 
-    controls = {"row": sentence_choice(sentences), "teachers": slider("M, teachers averaged", 1, 1, len(cosines))}
+    controls = {
+        "row": sentence_choice(sentences),
+        "teachers": slider("M, teachers averaged", min(4, max(1, len(cosines) - 1)), 1, len(cosines)),
+    }
     return Explorer(
         "Averaging teachers",
         "Move M up: the mean settles towards that of all teachers, and the orange share shrinks as 1 / M.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from cycler import cycler
 from IPython.display import Image, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.statistics import seed_interval
@@ -133,10 +134,10 @@ def draw_history(ax: Axes, histories: Mapping[str, Sequence[History]], value: st
         ax.plot(steps, [np.mean(row) for row in values], line, color=colour, marker=mark, markersize=4, label=label)
         lowest, highest = [min(row) for row in values], [max(row) for row in values]
         ax.fill_between(steps, lowest, highest, color=colour, alpha=0.15, linewidth=0)
-    ax.set_xlabel("step")
+    ax.set_xlabel("step   (line: mean of the seeds; band: lowest to highest)")
     ax.set_ylabel(AXIS_LABELS.get(value, value))
     if ax.lines:
-        ax.legend(title="mean; band: lowest to highest seed", title_fontsize=8)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)
 
 
 def draw_score_table(ax: Axes, table: Mapping[str, Sequence[float]], baseline: str | None = None) -> None:
@@ -201,9 +202,9 @@ def draw_information_bound(ax: Axes, histories: Mapping[str, Sequence[History]],
         lowest, highest = [ceiling - max(row) for row in losses], [ceiling - min(row) for row in losses]
         ax.fill_between(steps, lowest, highest, color=colour, alpha=0.15, linewidth=0)
     ax.axhline(ceiling, color=GREY, linestyle="--", linewidth=1.2, label=f"ceiling ln {batch_size} = {ceiling:.2f}")
-    ax.set_xlabel("step")
+    ax.set_xlabel("step   (line: mean of the seeds; band: lowest to highest)")
     ax.set_ylabel("ln N - contrastive loss (nats)")
-    ax.legend()
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)
 
 
 def draw_pair_scatter(
@@ -255,7 +256,7 @@ def spread_frame(spreads: Sequence[Spread]) -> pd.DataFrame:
         item.name: {
             "std over teachers": f"{item.over_teachers:.3g}",
             "entropy (the same, as a log)": f"{item.entropy:.2f}",
-            "std / |mean|": f"{item.coefficient:.0%}",
+            "std / |mean|": f"{item.coefficient:.0%}" if item.coefficient < math.inf else "mean is 0",
             "std over items": f"{item.over_items:.3g}",
             "noise / signal": f"{item.noise_to_signal:.2f}",
         }
@@ -339,17 +340,7 @@ def draw_averaging_law(ax: Axes, law: AveragingLaw, marked: int | None = None) -
     ax.fill_between(fine, 0, law.floor, color=PALETTE[0], alpha=0.2, linewidth=0, label="floor: shared by all teachers")
     ax.fill_between(fine, law.floor, fitted, color=PALETTE[1], alpha=0.3, linewidth=0, label="noise of seeds, b / M")
     ax.plot(fine, fitted, color=PALETTE[1], linewidth=1.5)
-    error = np.abs(np.stack([law.variance - law.low, law.high - law.variance]))
-    ax.errorbar(
-        law.teachers,
-        law.variance,
-        error,
-        fmt="o",
-        color="black",
-        markersize=4,
-        linewidth=1,
-        label="measured, all subsets",
-    )
+    ax.plot(law.teachers, law.variance, "ko", markersize=5, label="measured, mean over subsets")
     if marked is not None:
         ax.axvline(marked, color=GREY, linestyle="--", linewidth=1.5)
         ax.annotate(
@@ -358,10 +349,12 @@ def draw_averaging_law(ax: Axes, law: AveragingLaw, marked: int | None = None) -
             (6, 8),
             textcoords="offset points",
         )
-    ax.set_ylim(bottom=0)
+    # Where the noise is small beside the floor, an axis from 0 would hide it.
+    bottom = max(0.0, law.floor - max(law.noise, 1e-12))
+    ax.set_ylim(bottom, law.floor + 1.5 * max(law.noise, 1e-12))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("M, teachers in the mean")
-    ax.set_ylabel("variance of a row's logits")
+    ax.set_ylabel("variance of a row's logits" + ("\n(axis does not start at 0)" if bottom else ""))
     ax.legend(loc="lower right")
 
 
@@ -422,9 +415,11 @@ def draw_group_sizes(ax: Axes, sizes: Mapping[str, np.ndarray]) -> None:
         bars = ax.bar(
             x, values, width, color=PALETTE[index % len(PALETTE)], label=label, hatch=("", "//", "..")[index % 3]
         )
-        ax.bar_label(bars, [f"{value:.0f}" if value >= 1 else "" for value in values], fontsize=8, padding=2)
+        ax.bar_label(
+            bars, [f"{value:.0f}" if value >= 1 else f"{value:.1f}" for value in values], fontsize=8, padding=2
+        )
     ax.grid(axis="x", visible=False)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=20, integer=True))
     ax.set_xlabel("group (1 = largest logits)")
     ax.set_ylabel("logits in the group, mean over rows")
     ax.legend()
@@ -435,6 +430,11 @@ def draw_mean_of_shuffles(ax: Axes, result: MeanOfShuffles) -> None:
     ax.loglog(result.draws, result.distance, "o", color=PALETTE[0], label="measured")
     guide = result.distance[0] / np.sqrt(result.draws)
     ax.loglog(result.draws, guide, "--", color=GREY, linewidth=1.2, label="1 / sqrt(shuffles)")
+    ax.set_xticks(result.draws, [str(count) for count in result.draws])
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("shuffles averaged")
     ax.set_ylabel("distance to the group mean's targets")
     ax.legend()
@@ -462,18 +462,22 @@ def draw_teacher_rows(ax: Axes, rows: np.ndarray, chosen: int, top: int = 20) ->
         )
     ax.plot(ranks, rows[:chosen, order].mean(axis=0), "-", color=PALETTE[1], label=f"mean of {chosen}")
     ax.plot(ranks, rows[:, order].mean(axis=0), "k:", linewidth=1.5, label=f"mean of all {len(rows)}")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("rank in the mean of all teachers (1 = largest)")
     ax.set_ylabel("cosine with the anchor")
     ax.legend(fontsize=8)
 
 
 def draw_scores_by_number(ax: Axes, curves: Mapping[str, Mapping[int, Sequence[float]]], xlabel: str) -> None:
-    """Scores against a number such as M or p: {label: {number: scores over seeds}}, means with 95% t intervals."""
+    """Scores against a positive number such as M, on a log scale: {label: {number: scores over seeds}}.
+
+    Means with 95% t intervals; a number with one score has no interval.
+    """
     for index, (label, points) in enumerate(curves.items()):
         intervals = [seed_interval(scores) for scores in points.values()]
         half = [0.0 if np.isnan(interval.half_width) else interval.half_width for interval in intervals]
         # A little apart, so that intervals at the same number do not hide each other.
-        x = [number * (1 + 0.015 * index) for number in points]
+        x = [number * 1.03**index for number in points]
         ax.errorbar(
             x,
             [interval.mean for interval in intervals],
@@ -483,6 +487,10 @@ def draw_scores_by_number(ax: Axes, curves: Mapping[str, Mapping[int, Sequence[f
             capsize=3,
             label=label,
         )
+    numbers = sorted({number for points in curves.values() for number in points})
+    ax.set_xscale("log")
+    ax.set_xticks(numbers, [f"{number:g}" for number in numbers])
+    ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel(xlabel)
     ax.set_ylabel("Spearman × 100 (bar: 95% interval)")
     ax.legend()

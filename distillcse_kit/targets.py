@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 from torch import Tensor
 
 from distillcse_kit.errors import KitError
 from distillcse_kit.losses import distillation_loss, off_diagonal
 from distillcse_kit.shuffling import group_mean, group_p_assignments, group_p_shuffle, number_of_groups
+from distillcse_kit.variance import unit_ranks
 
 Shuffler = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -133,12 +133,12 @@ def shuffle_cost(
 ) -> ShuffleCost:
     """Mean cost of a shuffle over ``draws`` draws of it; cosines [N, N]."""
     rows, generator = [], torch.Generator().manual_seed(seed)
+    ranks = unit_ranks(off_diagonal(cosines).numpy())
     for _ in range(draws):
         changed = shuffle(cosines, generator)
         loss = distillation_loss(cosines, changed, student_temperature, teacher_temperature)
         targets = row_targets(changed, teacher_temperature)
-        pairs = zip(off_diagonal(cosines).numpy(), off_diagonal(changed).numpy(), strict=True)
-        agreement = np.mean([spearmanr(before, after).statistic for before, after in pairs])
+        agreement = (ranks * unit_ranks(off_diagonal(changed).numpy())).sum(axis=-1).mean()
         rows.append((float(loss), float(torch.special.entr(targets).sum(dim=-1).mean()), float(agreement)))
     return ShuffleCost(*(float(column) for column in np.mean(rows, axis=0)))
 

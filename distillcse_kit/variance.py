@@ -85,8 +85,12 @@ class Moments:
 
     @property
     def coefficient(self) -> float:
-        """Coefficient of variation: std / |mean|; inf where the mean is 0."""
-        return self.std / abs(self.mean) if self.mean else math.inf
+        """Coefficient of variation: std / |mean|; inf where the mean is 0 up to rounding."""
+        return _ratio(self.std, self.mean)
+
+
+def _ratio(std: float, mean: float) -> float:
+    return std / abs(mean) if abs(mean) > 1e-9 * std else math.inf
 
 
 def moments(values: np.ndarray) -> Moments:
@@ -194,7 +198,7 @@ class Spread:
     @property
     def coefficient(self) -> float:
         """Coefficient of variation over teachers: over_teachers / |mean|."""
-        return self.over_teachers / abs(self.mean) if self.mean else math.inf
+        return _ratio(self.over_teachers, self.mean)
 
     @property
     def noise_to_signal(self) -> float:
@@ -285,16 +289,16 @@ def top_agreement(cosines: np.ndarray, k: int) -> TopAgreement:
     per_batch = []
     for a, own in enumerate(logits):
         top = np.argpartition(-own, k - 1, axis=-1)[..., :k]
-        mine = _centred_ranks(np.take_along_axis(own, top, axis=-1))
+        mine = unit_ranks(np.take_along_axis(own, top, axis=-1))
         for b, other in enumerate(logits):
             if a != b:
-                theirs = _centred_ranks(np.take_along_axis(other, top, axis=-1))
+                theirs = unit_ranks(np.take_along_axis(other, top, axis=-1))
                 per_batch.append((mine * theirs).sum(axis=-1).mean(axis=-1))
     by_batch = 100 * np.mean(per_batch, axis=0)
     return TopAgreement(k, float(by_batch.mean()), by_batch)
 
 
-def _centred_ranks(values: np.ndarray) -> np.ndarray:
+def unit_ranks(values: np.ndarray) -> np.ndarray:
     """Ranks along the last axis, centred and of length 1: their inner products are Spearman correlations."""
     ranks = rankdata(values, axis=-1)
     ranks -= ranks.mean(axis=-1, keepdims=True)
@@ -348,15 +352,13 @@ class AveragingLaw:
 
     Attributes:
         teachers: [K], m = 1, ..., M.
-        variance: [K], mean over subsets of m teachers. low, high: [K], the least and the largest of them.
+        variance: [K], mean over subsets of m teachers.
         floor: a, what all teachers share: the signal, and the errors that all of them make. No averaging removes it.
         noise: b, the variance that belongs to one seed; b / m of it is left in the mean of m.
     """
 
     teachers: np.ndarray
     variance: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
     floor: float
     noise: float
 
@@ -389,14 +391,14 @@ def averaging_law(cosines: np.ndarray, subsets: int = 200, seed: int = 0) -> Ave
     scale = (cosines.shape[-1] - 1) / (cosines.shape[-1] - 2)
     covariance = scale * (logits @ logits.T) / logits.shape[1]
     sizes = np.arange(1, len(logits) + 1)
-    draws = [
-        np.array([covariance[np.ix_(chosen, chosen)].mean() for chosen in _subsets(len(logits), int(m), subsets, seed)])
-        for m in sizes
-    ]
-    variance = np.array([values.mean() for values in draws])
+    variance = np.array(
+        [
+            np.mean([covariance[np.ix_(chosen, chosen)].mean() for chosen in _subsets(len(logits), m, subsets, seed)])
+            for m in sizes.tolist()
+        ]
+    )
     (floor, noise), *_ = np.linalg.lstsq(np.column_stack([np.ones(len(sizes)), 1 / sizes]), variance, rcond=None)
-    low, high = (np.array([pick(values) for values in draws]) for pick in (np.min, np.max))
-    return AveragingLaw(sizes, variance, low, high, float(floor), float(noise))
+    return AveragingLaw(sizes, variance, float(floor), float(noise))
 
 
 def _subsets(teachers: int, m: int, limit: int, seed: int) -> list[tuple[int, ...]]:

@@ -50,9 +50,7 @@ rows = variance.sample_batches(len(lab.corpus), batch_size, batches, seed)
 stored = [lab.embeddings(teacher) for teacher in teachers]
 vectors = variance.teacher_vectors(stored, rows)
 cosines = variance.batch_cosines(vectors)
-print(
-    f"M = {len(teachers)} teachers, B = {batches} batches, N = {batch_size} sentences, d = {vectors.shape[-1]} dimensions"
-)
+print(f"{len(teachers)} teachers, {batches} batches of {batch_size} sentences, {vectors.shape[-1]} dimensions")
 
 # %% [markdown]
 # ## First and second order
@@ -142,6 +140,14 @@ index = ["sd of the 1st order", "sd of the 2nd order", "ratio"]
 pd.DataFrame({"measured": measured, "if noise were independent": predicted}, index=index).map("{:.3g}".format)
 
 # %% [markdown]
+# Real noise is not independent over dimensions, and two departures are to be expected:
+#
+# - A BERT encoder ends in a LayerNorm, which sets the mean over dimensions to zero before its learned gain and bias. So
+#   the first order is nearly fixed by the *architecture*, for any training: expect it far below $\sigma/\sqrt d$.
+# - Teachers differ in ways that many sentences share, such as how alike they find everything. Such noise does not
+#   average out in a cosine: expect the second order above $\sqrt2\,\sigma$.
+#
+# Both make the ratio of the two standard deviations larger, and neither says anything about how useful a teacher is.
 # So what is left of the observation? The column **noise / signal**: the spread over teachers in units of the spread
 # over items. It has no unit, and it says what matters: how well does one teacher's value tell items apart? The last row
 # takes out what a softmax never sees, the mean of a row: a teacher that finds everything a little more alike teaches
@@ -155,9 +161,9 @@ print(f"so a typical target is wrong by a factor of about exp({centred.over_teac
 # %% [markdown]
 # ## Do teachers agree on the order of the largest logits?
 #
-# With $\tau_t = 0.01$ nearly all of a target's probability lies on the few largest logits of the row. The paper reports a
-# Spearman correlation of 48.56% between teachers on the top 12 (16 teachers, 100 mini-batches). Ours: for each ordered
-# pair of teachers, the 12 largest of the first one's row, ranked by both.
+# With $\tau_t = 0.01$ nearly all of a target's probability lies on the few largest logits of the row. The paper
+# reports a Spearman correlation of 48.56% between teachers on the top 12 (16 teachers, 100 mini-batches). Ours: for
+# each ordered pair of teachers, the 12 largest of the first one's row, ranked by both.
 #
 # **Predict first:** will the correlation over *all* logits of the row be lower, the same or higher?
 
@@ -186,14 +192,17 @@ ax.set_title(f"Noise exceeds the gap to the next logit at {by_rank.unsettled:.0%
 plots.show(figure, "02_spread_by_rank", figures, settings)
 
 # %% [markdown]
-# Where the noise lies above the gap, the order of neighbours is not settled: another seed would rank them otherwise. That
-# is the case that Group-P shuffling makes of it (notebook 03): an order that a teacher does not know need not be taught.
+# Where the noise lies above the gap, the order of neighbours is not settled: another seed would rank them otherwise.
+# That is the case that Group-P shuffling makes of it (notebook 03): an order that a teacher does not know need not be
+# taught.
 #
 # Ranks here are those of the mean over the same teachers; with few teachers the very first are partly lucky ones.
 #
 # ## One batch as a picture
 #
-# The first 24 sentences of the first batch: the mean of all teachers, and their disagreement.
+# The first 24 sentences of the first batch: the mean of all teachers, and their disagreement. Look for stripes in the
+# right picture: a stripe is a sentence whose every pair is uncertain, so it is the *sentence* that teachers disagree
+# on.
 
 # %%
 shown = cosines[:, 0, :24, :24]
@@ -232,11 +241,12 @@ pd.DataFrame(left).T.map("{:.3g}".format)
 #
 # - The first order is a mean over dimensions, the second a cosine; a good part of the difference in their standard
 #   deviations is arithmetic. The honest measure is noise against signal, and the next cell says what it came to here.
-# - What a student is taught are the differences inside a row, read at a temperature of 0.01: small noise there is large.
-# - Averaging M teachers removes noise as 1/M down to what all teachers share (notebook 04). Shuffling inside groups keeps
-#   the student from learning an order that is not settled (notebook 03).
-# - All of this describes *these* teachers, batches and pairs. Whether less noise makes a better student is a question of
-#   its own: the notebooks that follow train students and answer with intervals over seeds.
+# - What a student is taught are the differences inside a row, read at a temperature of 0.01: small noise there is
+#   large.
+# - Averaging M teachers removes noise as 1/M down to what all teachers share (notebook 04). Shuffling inside groups
+#   keeps the student from learning an order that is not settled (notebook 03).
+# - All of this describes *these* teachers, batches and pairs. Whether less noise makes a better student is a question
+#   of its own: the notebooks that follow train students and answer with intervals over seeds.
 
 # %%
 print(f"Noise / signal: sentences {mean_order.noise_to_signal:.2f}, pairs {cosine.noise_to_signal:.2f}.")

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 03 Group-P shuffling
 #
-# **Goal.** Understand the shuffle that gives DistillCSE half of its name in the tables: by hand on seven sentences, then
-# on a real batch, then in students that were trained with and without it.
+# **Goal.** Understand Group-P, the first of DistillCSE's two remedies against noisy teachers: by hand on seven
+# sentences, then on a real batch, then in students that were trained with and without it.
 #
 # **You will learn**
 #
@@ -104,11 +104,11 @@ explorer.show("03_group_p_row", figures, settings)
 # %% [markdown]
 # ## The temperature of the cut
 #
-# At temperature 1 a softmax over cosines is nearly flat, because cosines differ by less than 1; so the groups come out
-# nearly equal in size. Cut at the teacher temperature instead, and the few largest logits hold all of the probability: the
-# first cuts fall among them (a group that a large probability jumps over stays empty), and all others land in one
-# tail group. Both are "Group-P" by the letter of Eq 5; they are different algorithms. The paper's code cuts at 1, and so
-# does the kit unless told otherwise.
+# At temperature 1 a softmax over cosines is nearly flat, because cosines differ by less than 1; so the groups come
+# out nearly equal in size. Cut at the teacher temperature instead, and the few largest logits hold all of the
+# probability: the first cuts fall among them (a group that a large probability jumps over stays empty), and all
+# others land in one tail group. Both are "Group-P" by the letter of Eq 5; they are different algorithms. The paper's
+# code cuts at 1, and so does the kit unless told otherwise.
 
 # %%
 sizes = {
@@ -123,15 +123,15 @@ plots.show(figure, "03_group_sizes", figures, settings)
 # %% [markdown]
 # ## What a shuffle costs
 #
-# Take a student that agrees with the teacher perfectly, $s_{ij} = t_{ij}$. How large is its distillation loss against the
-# teacher's own targets, and against shuffled ones? Cross-entropy contains the entropy of the targets; KL is what is left
-# without it:
+# Take a student that agrees with the teacher perfectly, $s_{ij} = t_{ij}$. How large is its distillation loss against
+# the teacher's own targets, and against shuffled ones? Cross-entropy contains the entropy of the targets; KL is what
+# is left without it:
 #
 # $$H(q', p) = \underbrace{H(q')}_{\text{entropy}} + \operatorname{KL}(q' \,\|\, p).$$
 #
-# (KL is above 0 even without a shuffle, since the student reads its cosines at $\tau_s$ and the teacher at $\tau_t$.) Beside
-# Group-P stand the paper's simpler baselines: groups of a fixed size, and a single band of ranks (Table 3). **Predict
-# first:** shuffling ranks 1 to 12 or ranks 49 to 63: which costs more?
+# (KL is above 0 even without a shuffle, since the student reads its cosines at $\tau_s$ and the teacher at $\tau_t$.)
+# Beside Group-P stand the paper's simpler baselines: groups of a fixed size, and a single band of ranks (Table 3).
+# **Predict first:** shuffling ranks 1 to 12 or ranks 49 to 63: which costs more?
 
 # %%
 shufflers = {
@@ -150,10 +150,14 @@ costs = {name: targets.shuffle_cost(cosines, shuffler, **tau, seed=seed) for nam
 plots.cost_frame(costs)
 
 # %% [markdown]
-# Read the table in two directions. Down the column of rank correlations: nearly nothing is lost, since logits move only
-# among neighbours. Down the column of KL: much is lost, since at $\tau_t = 0.01$ a step of one rank near the top changes the
-# target a lot. And note the pair *Group-P* and *group mean* at equal p: the same cross-entropy, up to chance.
-# The next section says why.
+# Three things to look for:
+#
+# - *Rank correlation* counts every rank alike, while cross-entropy and KL hear almost only of the top: at a
+#   temperature of 0.01 the lower ranks have next to no probability. So a shuffle can cost much in one and little in
+#   the other; compare the two rank bands.
+# - A permutation does not change the *entropy* of the targets, so with a shuffle all that cross-entropy gains is KL.
+#   The group mean does raise the entropy: it is smoother, and part of its cross-entropy is that.
+# - *Group-P* and *group mean* at equal p have the same cross-entropy, up to chance. The next section says why.
 #
 # ## Expectation: Group-P is a noisy group mean
 #
@@ -185,8 +189,8 @@ print(
 #
 # ## Trained students
 #
-# One student per seed and method; the student of seed $s$ learns from teacher $s$ and starts again from the base encoder.
-# **Predict first:** order the three methods by their test score, and say how sure you are.
+# One student per seed and method; the student of seed $s$ learns from teacher $s$ and starts again from the base
+# encoder. **Predict first:** order the three methods by their test score, and say how sure you are.
 
 # %%
 methods = ("vanilla", "group_p", "group_mean")
@@ -210,8 +214,8 @@ for what, than in ((group_p, vanilla), (group_mean, vanilla), (group_mean, group
 # means: these seeds do not decide it. Seeds alone move SimCSE by about 2 points; the paper reports 77.03 for vanilla
 # distillation and 78.02 with Group-P (seven-task average, BERT-base, a single number each).
 #
-# The training curves (Figure 2 of the paper): under Group-P the distillation loss stays higher, as the targets change at
-# every step and cannot be memorised. So losses of different methods are *not* comparable; dev scores are.
+# The training curves (Figure 2 of the paper): under Group-P the distillation loss stays higher, as the targets change
+# at every step and cannot be memorised. So losses of different methods are *not* comparable; dev scores are.
 
 # %%
 histories = {name: [run.history for run in found] for name, found in runs.items()}
@@ -226,8 +230,8 @@ plots.show(figure, "03_training", figures, settings)
 # ## How large should p be?
 #
 # A small p makes groups of one logit: no shuffle at all. p = 1 makes one group: all order is lost. The paper finds
-# 0.1 best on STS-B dev (.05/.08/.1/.12/.15: 83.90/84.09/85.22/83.97/83.94, one run each). The sweep below takes two seeds a
-# value, the same two for all; on smoke, which has a few seconds only, it shows what is there already.
+# 0.1 best on STS-B dev (.05/.08/.1/.12/.15: 83.90/84.09/85.22/83.97/83.94, one run each). The sweep below takes two
+# seeds a value, the same two for all; on smoke, which has a few seconds only, it shows what is there already.
 
 # %%
 ablation_seeds = 2

@@ -41,7 +41,8 @@ teachers = lab.teachers()
 # %% [markdown]
 # ## Averaging logits
 #
-# DistillCSE's second idea (Eq 7, "teacher components") is to average the logits of $M$ teachers that differ in the seed:
+# DistillCSE's second idea (Eq 7, "teacher components") is to average the logits of $M$ teachers that differ in the
+# seed:
 #
 # $$t_{ij} = \frac1M \sum_{m=1}^{M} \cos\!\big(h^{(m)}_i, h^{(m)}_j\big).$$
 #
@@ -67,13 +68,14 @@ explorer.show("04_ensemble_row", figures, settings)
 # $$H_i = \frac{1}{\sqrt M}\big[h^{(1)}_i; \dots; h^{(M)}_i\big], \qquad
 #   H_i^\top H_j = \frac1M\sum_m h^{(m)\top}_i h^{(m)}_j = t_{ij}, \qquad \lVert H_i\rVert = 1 .$$
 #
-# So the mean of $M$ cosines is *one* cosine, of longer vectors. Two things follow. The logits of a batch under 16 teachers
-# are a single matrix product. And the raw ensemble is an encoder like any other: it can be scored, searched with, or
-# distilled. The next cell compares both sides on a real batch.
+# So the mean of $M$ cosines is *one* cosine, of longer vectors. Two things follow. The logits of a batch under 16
+# teachers are a single matrix product. And the raw ensemble is an encoder like any other: it can be scored, searched
+# with, or distilled. The next cell compares both sides on a real batch.
 
 # %%
 mean_of_cosines = cosines[:, 0].mean(axis=0)
-of_concatenation = lab.ensemble(teachers).cosines(rows[0]).numpy()
+concatenation = lab.ensemble(teachers).vectors(rows[0]).astype(np.float64)
+of_concatenation = concatenation @ concatenation.T
 difference = np.abs(mean_of_cosines - of_concatenation).max()
 print(f"{len(teachers)} teachers, {batch_size} sentences: the largest difference of the two is {difference:.1e}.")
 assert difference < 1e-6
@@ -100,8 +102,9 @@ assert difference < 1e-6
 # %% [markdown]
 # ## The raw ensemble
 #
-# How well does the ensemble itself score? For each M the teachers are divided into separate groups of M, so that the scores
-# of one M are independent and have an honest interval: 16 teachers give eight ensembles of 2, but a single one of 16.
+# How well does the ensemble itself score? For each M the teachers are divided into separate groups of M, so that the
+# scores of one M are independent and have an honest interval: 16 teachers give eight ensembles of 2, but a single one
+# of 16.
 
 # %%
 M = len(teachers)
@@ -134,8 +137,8 @@ ax.set_title(f"Raw ensembles and their students on {lab.headline}")
 plots.show(figure, "04_scores_by_teachers", figures, settings)
 
 # %% [markdown]
-# Bars are 95% intervals where there is more than one score; students between the ends have two seeds only, whose interval
-# is wide (Student's t for two values is 12.7). The ends have all seeds, and are compared properly:
+# Bars are 95% intervals where there is more than one score; students between the ends have two seeds only, whose
+# interval is wide (Student's t for two values is 12.7). The ends have all seeds, and are compared properly:
 #
 # ## Teacher components against one teacher
 
@@ -162,13 +165,14 @@ answers.append(verdict(against_raw, "the distilled student", f"the raw ensemble 
 print("\n".join(answers))
 
 # %% [markdown]
-# The first sentence pairs students by seed. The second holds the raw ensemble fixed: its interval speaks of the student's
-# seeds alone, with these teachers. In the paper (Table 5, BERT-base, seven-task average, a single number each): vanilla
-# distillation 77.03, teacher components 78.64, and the raw ensemble only 76.45, below its own students.
+# The first sentence pairs students by seed. The second holds the raw ensemble fixed: its interval speaks of the
+# student's seeds alone, with these teachers. In the paper (Table 5, BERT-base, seven-task average, a single number
+# each): vanilla distillation 77.03, teacher components 78.64, and the raw ensemble only 76.45, below its own
+# students.
 #
 # How can a student be better than the ensemble that taught it? It does not only copy: it is trained with the
-# contrastive loss as well, starts again from the base, and its best checkpoint is chosen on dev. Against a *raw ensemble*
-# that is M times as costly at every use, a student need not even be better to be worth having.
+# contrastive loss as well, starts again from the base, and its best checkpoint is chosen on dev. Against a *raw
+# ensemble* that is M times as costly at every use, a student need not even be better to be worth having.
 #
 # ## What it costs
 #

@@ -83,8 +83,9 @@ print(
 )
 
 # %% [markdown]
-# The gain grows with every further setting, for what is stored serves all of them. Is float16 fine enough for a softmax at
-# a temperature of 0.01? Compare the stored cosines of a batch with freshly computed ones in float32:
+# The gain grows with every further setting, for what is stored serves all of them. Is it fine enough for a softmax at a
+# temperature of 0.01? It is rounded to float16, and where the processor computes in bfloat16, the teacher was run in that.
+# Compare the stored cosines of a batch with freshly computed ones in float32:
 
 # %%
 from distillcse_kit.losses import cosine_matrix, distillation_loss, off_diagonal
@@ -226,7 +227,9 @@ if find_spec("sentence_transformers") is None:
     print("sentence-transformers is not installed: pip install 'distillcse-kit[integrations]' brings it.")
 else:
     from sentence_transformers import SentenceTransformer
+    from transformers import logging
 
+    logging.set_verbosity_error()  # BERT's own pooler, which nothing here uses, would be reported as missing
     theirs = SentenceTransformer(str(run.folder), device="cpu").encode(sentences, show_progress_bar=False)
     ours = run.encoder().to("cpu").encode(sentences, show_progress_bar=False)
     np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-5)

@@ -113,7 +113,7 @@ for earlier, later in zip(names, names[1:], strict=False):
 agreement = {}
 for name, runs in rounds.items():
     cosines = [pair_cosines(run.encoder(), lab.dev) for run in runs[:seeds]]
-    agreement[name] = [spearman(one, other) for one, other in combinations(cosines, 2)] or [100.0]
+    agreement[name] = [spearman(one, other) for one, other in combinations(cosines, 2)]
 summary = {
     name: {"mean agreement × 100": np.mean(values), "lowest": min(values), "pairs of encoders": len(values)}
     for name, values in agreement.items()
@@ -146,9 +146,9 @@ for model in dict.fromkeys(row.model for row in TABLE_4):
 pd.DataFrame(reported).T.astype(float).round(2)
 
 # %%
-one, two = (table_4("BERT-base")[name] for name in ("DistillCSE", "DistillCSE, round 2"))
 from distillcse_kit.evaluation import PAPER_TASKS
 
+one, two = (table_4("BERT-base")[name] for name in ("DistillCSE", "DistillCSE, round 2"))
 print("BERT-base, second round against first, by task:")
 print(", ".join(f"{task} {b - a:+.2f}" for task, a, b in zip(PAPER_TASKS, one.scores, two.scores, strict=True)))
 
