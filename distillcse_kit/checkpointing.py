@@ -46,7 +46,7 @@ def load_checkpoint(
     """Read what ``save_checkpoint`` wrote, and set the optimiser and torch's random states to it.
 
     Returns:
-        (tensors by group, state), or None where there is no checkpoint; a damaged one is deleted: training starts again.
+        (tensors by group, state), or None where there is no checkpoint; a damaged one is deleted.
     """
     if not path.is_file():
         return None

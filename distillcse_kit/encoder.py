@@ -124,7 +124,7 @@ class SentenceEncoder(nn.Module):
 
         Args:
             source: "micro", a folder with config.json, a tokenizer and safetensors, or a hub name.
-            pooling: None takes what the folder says (a student saved by this kit or by sentence-transformers), else "cls".
+            pooling: None takes what the folder says (as this kit and sentence-transformers write it), else "cls".
 
         Raises:
             KitError: the folder is missing, incomplete, damaged, or has pickle weights only; the hub cannot be reached.
@@ -192,7 +192,7 @@ class SentenceEncoder(nn.Module):
         return {key: batch[key].to(self.device) for key in ("input_ids", "attention_mask")}
 
     def tokenize(self, sentences: Sequence[str], max_tokens: int | None = None) -> list[list[int]]:
-        """Word-piece ids of each sentence, [CLS] and [SEP] included, cut to ``max_tokens`` or what the encoder can take."""
+        """Word-piece ids of each sentence, [CLS] and [SEP] included, cut to ``max_tokens`` or the encoder's limit."""
         if not len(sentences):
             return []
         limit = min(max_tokens or self.max_tokens, self.max_tokens)

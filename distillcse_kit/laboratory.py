@@ -160,7 +160,7 @@ class Laboratory:
         return train(self.store, settings, self.corpus, self.dev, lesson, label=f"student {seed} {wanted.shuffle}")
 
     def students(self, method: str, teachers: Sequence[Run] | None = None, **distillation: Any) -> list[Run]:
-        """The profile's number of students of one method, seeds 0, 1, ...; for one-teacher methods seed s has teacher s.
+        """The profile's number of students of one method, seeds 0, 1, ...; with one teacher each, seed s has teacher s.
 
         Raises:
             KitError: unknown method, or fewer teachers than seeds where each student has its own.

@@ -76,7 +76,7 @@ def distillation_loss(
     """The student's similarities of a batch are drawn towards the teacher's, Eq 2 of the paper, mean over rows.
 
         q_i = softmax_{j != i}(t_ij / tau_t)      p_i = softmax_{j != i}(s_ij / tau_s)
-        cross_entropy: -sum_j q log p      kl: sum_j q log(q / p)      js: KL(q || m) / 2 + KL(p || m) / 2, m = (q + p) / 2
+        cross_entropy: -sum_j q log p    kl: sum_j q log(q / p)    js: KL(q || m) / 2 + KL(p || m) / 2, m = (q + p) / 2
 
     Cross-entropy and KL have the same gradient; KL is 0 when the student matches, cross-entropy is then q's entropy.
 

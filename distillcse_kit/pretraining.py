@@ -275,7 +275,8 @@ def pretrain(
     content = {"settings": asdict(settings), "corpus": fingerprint}
     vocabulary = {"corpus": fingerprint, "sentences": settings.vocabulary_sentences, "size": settings.vocabulary_size}
     say(
-        f"Vocabulary: {settings.vocabulary_size} word pieces from {min(len(sentences), settings.vocabulary_sentences)} sentences."
+        f"Vocabulary: {settings.vocabulary_size} word pieces "
+        f"from {min(len(sentences), settings.vocabulary_sentences)} sentences."
     )
     pieces = store.json(
         "vocabularies",

@@ -143,7 +143,7 @@ def group_mean(
 
         E[-sum_j q_pi(j) log p_j] = -sum_g mean_{j in g}(q_j) sum_{j in g} log p_j
 
-    The returned logits are t_g = tau_t ln mean_{j in g} exp(t_ij / tau_t): their softmax at tau_t is the group mean of q.
+    Returned are t_g = tau_t ln mean_{j in g} exp(t_ij / tau_t): their softmax at tau_t is the group mean of q.
 
     Args:
         teacher_cosines: [N, N]. p, temperature: as in ``group_p_assignments``.

@@ -142,7 +142,7 @@ class Store:
 
         Args:
             kind, content, suffix: decide the path.
-            load: reads the file; ValueError, OSError, EOFError or KitError mean that it is damaged: it is written again.
+            load: reads the file; ValueError, OSError, EOFError or KitError mean that it is damaged: written again.
             write: computes the thing and writes it to the path it is given.
         """
         path = self.path(kind, content, suffix)

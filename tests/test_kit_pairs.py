@@ -19,7 +19,15 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 KIT_PAIRS = Path(__file__).resolve().parents[1] / "distillcse_kit" / "data" / "kit_pairs.tsv"
 
 STOP_WORDS = frozenset(
-    ["a", "an", "the", "this", "that", "these", "those", "there", "here", "of", "in", "on", "at", "to", "for", "from", "by", "with", "as", "is", "are", "was", "were", "be", "been", "being", "am", "do", "does", "did", "has", "have", "had", "and", "or", "but", "if", "so", "than", "then", "not", "no", "it", "its", "he", "she", "they", "we", "you", "i", "me", "my", "your", "his", "her", "their", "our", "us", "them", "him", "what", "which", "who", "how", "why", "when", "where", "can", "could", "will", "would", "should", "may", "might", "must", "up", "out", "into", "over", "about", "after", "before", "i'm", "i'd", "i'll", "i've", "it's", "don't"]
+    re.findall(
+        r"\S+",
+        """
+        a an the this that these those there here of in on at to for from by with as is are was were be been
+        being am do does did has have had and or but if so than then not no it its he she they we you i me my
+        your his her their our us them him what which who how why when where can could will would should may
+        might must up out into over about after before i'm i'd i'll i've it's don't
+        """,
+    )
 )
 
 

@@ -27,7 +27,7 @@ def cosines(n: int, seed: int = 0) -> Tensor:
 
 
 def groups_by_hand(matrix: Tensor, p: float, temperature: float) -> list[list[int]]:
-    """The rule of the paper's code, row by row: logit k is in group g when g p <= c_k < (g + 1) p, the rest in the last."""
+    """The rule of the paper's code, row by row: logit k is in group g when g p <= c_k < (g + 1) p; the rest, last."""
     last = math.ceil(Fraction(1) / Fraction(str(p))) - 1
     assignments = []
     for i, row in enumerate(matrix.double().tolist()):

@@ -121,7 +121,7 @@ def test_two_processes_compute_once(tmp_path: Path) -> None:
 
 def test_damaged_json_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(KitError, match="run.json is damaged"):
+    with pytest.raises(KitError, match=r"run\.json is damaged"):
         read_json(tmp_path / "run.json")
 
 

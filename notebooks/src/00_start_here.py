@@ -69,14 +69,16 @@ pd.Series(versions(), name="version").to_frame()
 #
 # Let $h_i$ be the unit-length embedding of sentence $i$ in a batch of $N$, and $s_{ij} = h_i \cdot h_j$ a cosine.
 #
-# **1. A teacher contrasts** (SimCSE). $h_i^+$ is the same sentence under another dropout mask; all others are negatives:
+# **1. A teacher contrasts** (SimCSE). $h_i^+$ is the same sentence under another dropout mask; all others are
+#  negatives:
 #
 # $$\ell_{cl} = -\frac1N \sum_i \log \frac{\exp(h_i \cdot h_i^+ / \tau)}{\sum_j \exp(h_i \cdot h_j^+ / \tau)}$$
 #
 # **2. A student imitates** how the teachers rank the other sentences of the batch, $j \ne i$:
 #
 # $$\ell_{distill} = -\frac1N \sum_i \sum_{j \ne i} q_{ij} \log p_{ij}, \qquad
-#   q_{i\cdot} = \mathrm{softmax}_{j \ne i}(t_{ij} / \tau_t), \quad p_{i\cdot} = \mathrm{softmax}_{j \ne i}(s_{ij} / \tau_s)$$
+# q_{i\cdot} = \mathrm{softmax}_{j \ne i}(t_{ij} / \tau_t), \quad p_{i\cdot} = \mathrm{softmax}_{j \ne i}(s_{ij} /
+#   \tau_s)$$
 #
 # **3. The targets are made less certain than one teacher is**: the mean over $M$ teachers, and logits permuted inside
 # groups $G$ that share a slice $p$ of the probability, by a random permutation $\pi_G$:
@@ -148,7 +150,8 @@ ten_graded("kit")
 # ## What the base encoder believes before any training
 #
 # The base has learned to fill in blanks, never to compare sentences. **Predict first:** which sentences of the corpus
-# will it put next to the sentence in the parameters cell: those with the same meaning, the same words, or the same shape?
+# will it put next to the sentence in the parameters cell: those with the same meaning, the same words, or the same
+# shape?
 
 # %%
 candidates = [text for text in lab.corpus.sentences[:4000] if text != sentence]
@@ -173,7 +176,8 @@ print(f"Cosine with an average sentence:  {cosines.mean():.3f} (5% lie below {np
 # All scores of the course are **Spearman's rank correlation × 100** between cosines and gold, over all pairs of a set
 # together. 100 is perfect ranking, 0 is chance. Two baselines need no training at all:
 #
-# - **tf-idf**: word overlap, weighted by rarity. A method that does not beat it has not shown that it understands anything.
+# - **tf-idf**: word overlap, weighted by rarity. A method that does not beat it has not shown that it understands
+#   anything.
 # - **the base encoder** with the pooling that the course trains.
 
 # %%
@@ -207,7 +211,8 @@ show(figure, "00_base_scatter", figures, settings)
 # **`Laboratory`** is what all notebooks call. Ask it for something, and it is loaded if it was computed before, and
 # computed otherwise: `lab.teachers()`, `lab.students("distillcse")`, `lab.rounds()`, `lab.main_table()`.
 #
-# **The store** keeps all of it, under a key made of every setting and input. A changed setting is another key, so an old
+# **The store** keeps all of it, under a key made of every setting and input. A changed setting is another key, so an
+#  old
 # result can never pass for a new one; an interrupted run goes on where it was. It can be deleted at any time.
 #
 # **Profiles** decide how much is done. The smallest only shows that everything works: two seeds and a few steps decide
@@ -224,7 +229,8 @@ pd.DataFrame(rows).T.join(pd.DataFrame(steps).T)
 
 # %% [markdown]
 # **Your own data.** Name a folder as `data_dir`: STS sets as SentEval has them (`STS12-en-test` and so on, or `sts12`),
-# `stsb` for choosing checkpoints, and perhaps a text file of training sentences, one a line. The README says where to get
+# `stsb` for choosing checkpoints, and perhaps a text file of training sentences, one a line. The README says where to
+# get
 # each set. Then all notebooks speak of your data:
 #
 # ```text

@@ -69,7 +69,8 @@ print(
 )
 
 # %% [markdown]
-# Teachers do not change while the student learns, and they are in evaluation mode: what they say of a sentence is always
+# Teachers do not change while the student learns, and they are in evaluation mode: what they say of a sentence is
+# always
 # the same. So it is computed once. **Predict first:** for all students of this notebook, how many sentences would the
 # teachers have to encode if they were run in every step?
 
@@ -84,7 +85,8 @@ print(
 
 # %% [markdown]
 # The gain grows with every further setting, for what is stored serves all of them. Is it fine enough for a softmax at a
-# temperature of 0.01? It is rounded to float16, and where the processor computes in bfloat16, the teacher was run in that.
+# temperature of 0.01? It is rounded to float16, and where the processor computes in bfloat16, the teacher was run in
+# that.
 # Compare the stored cosines of a batch with freshly computed ones in float32:
 
 # %%
@@ -104,7 +106,8 @@ print(
 # %% [markdown]
 # ### One batch, four targets
 #
-# Here is the distillation loss of the *untrained* base as a student, against each kind of target. `target entropy` is what
+# Here is the distillation loss of the *untrained* base as a student, against each kind of target. `target entropy` is
+# what
 # no student can get below; the rest, the KL divergence, is what can be learned.
 
 # %%
@@ -127,7 +130,8 @@ frame.insert(1, "target entropy", frame.iloc[:, 0] - frame.iloc[:, 1])
 frame.round(3)
 
 # %% [markdown]
-# The losses of different methods are therefore not comparable with each other: their targets differ. Only the pairs of a
+# The losses of different methods are therefore not comparable with each other: their targets differ. Only the pairs of
+# a
 # held-out set can compare them.
 #
 # ## Five kinds of student
@@ -161,7 +165,8 @@ right.legend(fontsize=8)
 show(figure, "05_training", figures, settings)
 
 # %% [markdown]
-# Where the right panel's curves lie apart, that is first of all the entropy of their targets (see the table above). What
+# Where the right panel's curves lie apart, that is first of all the entropy of their targets (see the table above).
+# What
 # is worth reading there is the shape: a loss that goes on falling while the dev score at the left does not rise is a
 # student that learns its teacher's noise.
 #
@@ -182,7 +187,8 @@ show(figure, "05_scores", figures, settings)
 # %% [markdown]
 # ## Differences, seed by seed
 #
-# Seeds make good and bad runs. Two methods that share a seed share its order of sentences and its dropout, and part of its
+# Seeds make good and bad runs. Two methods that share a seed share its order of sentences and its dropout, and part of
+# its
 # luck; so the *difference* seed by seed is steadier than the two means suggest. First against plain distillation:
 
 # %%

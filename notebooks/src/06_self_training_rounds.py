@@ -22,7 +22,7 @@ store: str = ""  # folder of everything computed; empty: DISTILLCSE_STORE or ~/.
 figures: str = ""  # folder for the PNG figures; empty: only shown
 
 # %%
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
@@ -56,7 +56,8 @@ pd.Series(settings, name="this laboratory").to_frame()
 # steadily the targets say what the encoders already know. And what can go wrong is that the generation agrees ever more
 # with itself, and so averages over ever less.
 #
-# **Predict first:** the first round of distillation changes the score by some amount. Will the second change it by more,
+# **Predict first:** the first round of distillation changes the score by some amount. Will the second change it by
+#  more,
 # as much, or less?
 
 # %%
@@ -92,19 +93,21 @@ show(figure, "06_rounds", figures, settings)
 
 # %%
 names, seeds = list(rounds), lab.profile.seeds
-for earlier, later in zip(names, names[1:], strict=False):
+for earlier, later in pairwise(names):
     for task in ("dev", *lab.tests):
         difference = paired_difference(table[later][task][:seeds], table[earlier][task][:seeds])
         print(f"{task:<9}", verdict(difference, later, earlier))
 
 # %% [markdown]
 # The pairs share the seed: the order of the sentences and the dropout masks. They do not share a line of descent, since
-# every student of a round has *all* encoders of the round before as its teachers. And all students of a round share these
+# every student of a round has *all* encoders of the round before as its teachers. And all students of a round share
+# these
 # teachers, so the interval knows nothing of what another set of teachers would have given.
 #
 # ## Do the generations become more alike?
 #
-# Averaging helps to the extent that teachers err *differently*. How alike are two encoders of one generation? Rank the dev
+# Averaging helps to the extent that teachers err *differently*. How alike are two encoders of one generation? Rank the
+# dev
 # pairs by each one's cosines and correlate the two rankings, for all pairs of encoders.
 #
 # **Predict first:** will two students of the same teachers agree more, or less, than two of their teachers do?
@@ -121,13 +124,15 @@ summary = {
 pd.DataFrame(summary).T.round(2)
 
 # %%
-for earlier, later in zip(names, names[1:], strict=False):
+for earlier, later in pairwise(names):
     change = np.mean(agreement[later]) - np.mean(agreement[earlier])
     print(f"From {earlier} to {later}: agreement {'rose' if change > 0 else 'fell'} by {abs(change):.2f} points.")
 
 # %% [markdown]
-# (These pairs of encoders are not independent, every encoder being in several of them, so no interval is given. Where the
-# number of encoders is small, take it as a first look.) If agreement is near 100, the next round's mean over teachers is
+# (These pairs of encoders are not independent, every encoder being in several of them, so no interval is given. Where
+# the
+# number of encoders is small, take it as a first look.) If agreement is near 100, the next round's mean over teachers
+# is
 # nearly one teacher's opinion, and there is little left for another round to gain by averaging.
 #
 # ## What the paper reports
@@ -153,7 +158,8 @@ print("BERT-base, second round against first, by task:")
 print(", ".join(f"{task} {b - a:+.2f}" for task, a, b in zip(PAPER_TASKS, one.scores, two.scores, strict=True)))
 
 # %% [markdown]
-# Small gains, then, and not on every task. They are below the 1 point or so that seeds alone can make between two single
+# Small gains, then, and not on every task. They are below the 1 point or so that seeds alone can make between two
+# single
 # runs, so by themselves they do not show that a second round helps; that they point the same way for three encoders
 # is some evidence. (RoBERTa-base's second round is not among the numbers that this kit holds.)
 #

@@ -10,7 +10,8 @@
 # - how our numbers relate to the paper's, the difference in scale stated,
 # - where DistillCSE stands among other systems.
 #
-# **Time:** seconds once the other notebooks have run, for the store has it all; otherwise as long as all their training.
+# **Time:** seconds once the other notebooks have run, for the store has it all; otherwise as long as all their
+#  training.
 
 # %% tags=["parameters"]
 profile: str = "smoke"  # smoke (minutes), laptop (an hour for the whole course) or paper (a GPU)
@@ -84,7 +85,8 @@ show(figure, "07_scatter", figures, settings)
 # %% [markdown]
 # ## The whole table
 #
-# **Predict first:** order the rows of the next table from the lowest to the highest, and say how many of your neighbours in
+# **Predict first:** order the rows of the next table from the lowest to the highest, and say how many of your
+#  neighbours in
 # that order the seeds can tell apart.
 
 # %%
@@ -152,7 +154,8 @@ frame.style.format({"here": "{:,.0f}", "paper, BERT-base": "{:,.0f}", "paper / h
 
 # %% [markdown]
 # (110 million is BERT-base's usual figure.) Levels are therefore not comparable. What can be set side by side, with all
-# caution, is the *gain* of each method over plain distillation and over SimCSE: the paper's from one run each, ours with
+# caution, is the *gain* of each method over plain distillation and over SimCSE: the paper's from one run each, ours
+# with
 # an interval over seeds. The sets that count here are those of the paper's seven that this laboratory has:
 
 # %%
@@ -201,12 +204,15 @@ for name in list(ours)[2:]:
     )
 
 # %% [markdown]
-# A wide interval contains almost anything: "inside" is agreement only where the interval is narrow. One caution about the
-# paper itself: its text claims gains of 2.08 over vanilla and 2.87 over SimCSE, where its own table gives 2.06 and 2.84.
+# A wide interval contains almost anything: "inside" is agreement only where the interval is narrow. One caution about
+# the
+# paper itself: its text claims gains of 2.08 over vanilla and 2.87 over SimCSE, where its own table gives 2.06 and
+# 2.84.
 #
 # ## The same on real data, once for all
 #
-# If this installation ships the table of a laptop run on real sentences and real test sets, here it is, whatever your own
+# If this installation ships the table of a laptop run on real sentences and real test sets, here it is, whatever your
+# own
 # parameters are:
 
 # %%
@@ -233,7 +239,8 @@ if real is not None:
 # %% [markdown]
 # ## Other systems
 #
-# DistillCSE is one of many descendants of SimCSE. Published seven-task averages on BERT-base, each from its own paper and
+# DistillCSE is one of many descendants of SimCSE. Published seven-task averages on BERT-base, each from its own paper
+# and
 # code:
 
 # %%
@@ -268,10 +275,12 @@ print(
 )
 
 # %% [markdown]
-# So DistillCSE is not the best published system on BERT-base. Nor is the order of close neighbours in this picture known:
+# So DistillCSE is not the best published system on BERT-base. Nor is the order of close neighbours in this picture
+# known:
 # most of these numbers come from one seed each, and are closer than seeds are apart.
 #
-# Its raw ensemble of teachers deserves a line, too (the paper's Table 5): the mean cosine of the teachers *itself*, without
+# Its raw ensemble of teachers deserves a line, too (the paper's Table 5): the mean cosine of the teachers *itself*,
+# without
 # any student.
 
 # %%
