@@ -176,6 +176,7 @@ class Profile:
         seeds: students trained per setting; every table shows mean and interval over them.
         dev_pairs, test_pairs: at most so many pairs of each set are scored; 0 means all of them.
         rounds: rounds of self-training.
+        parallel: train independent runs side by side, in processes that share the cores.
         minutes: wall time of the course that to expect on two cores, or on a GPU for "paper".
     """
 
@@ -188,6 +189,7 @@ class Profile:
     dev_pairs: int = 0
     test_pairs: int = 0
     rounds: int = 2
+    parallel: bool = False
     minutes: int = 60
 
     def __post_init__(self) -> None:
@@ -205,7 +207,7 @@ PROFILES: dict[str, Profile] = {
         test_pairs=300,
         minutes=4,
     ),
-    "laptop": Profile(name="laptop", training=TrainingSettings(), minutes=60),
+    "laptop": Profile(name="laptop", training=TrainingSettings(), parallel=True, minutes=60),
     "paper": Profile(
         name="paper",
         training=PRESETS["paper"].training,

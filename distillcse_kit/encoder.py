@@ -27,6 +27,8 @@ from distillcse_kit.errors import KitError
 from distillcse_kit.store import file_fingerprint, new_folder
 
 MICRO = Path(__file__).parent / "micro"
+# What decides an encoder; a run folder also has files that change when it is scored.
+_MODEL_FILES = ("*.safetensors", "config.json", "tokenizer*", "vocab*", "distillcse.json", "1_Pooling/config.json")
 
 # Old class names: sentence-transformers 6 still maps them, older versions know only them.
 _ST_TRANSFORMER = "sentence_transformers.models.Transformer"
@@ -310,7 +312,8 @@ def source_fingerprint(source: str | Path) -> str:
     path = MICRO if str(source) == "micro" else Path(source)
     if not path.is_dir():
         return str(source)
-    return file_fingerprint(*sorted(path.glob("*.safetensors")), *sorted(path.glob("*.json")))
+    files = (file for pattern in _MODEL_FILES for file in path.glob(pattern))
+    return file_fingerprint(*sorted(files))
 
 
 def _require_safe_weights(path: Path) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from distillcse_kit.config import DistillationSettings, Profile, profile_named, with_changes
 from distillcse_kit.data.corpus import corpus_fingerprint, load_corpus
@@ -22,9 +21,10 @@ from distillcse_kit.encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.baselines import tfidf_score
 from distillcse_kit.evaluation.sts import PAPER_TASKS, first_pairs, pairs_fingerprint, score_pairs
+from distillcse_kit.jobs import Job, Workplace
 from distillcse_kit.store import Store
-from distillcse_kit.teachers import TeacherEnsemble, embed_corpus
-from distillcse_kit.training import Corpus, Distillation, Run, tokenized, train
+from distillcse_kit.teachers import TeacherEnsemble
+from distillcse_kit.training import Corpus, Run
 
 
 @dataclass(frozen=True)
@@ -122,21 +122,32 @@ class Laboratory:
         """The encoder that every training starts from, untrained."""
         return SentenceEncoder.load(self.profile.training.base, self.profile.training.pooling)
 
+    @property
+    def _workplace(self) -> Workplace:
+        return Workplace(self.store, self.corpus, self.dev)
+
+    def _teacher(self, seed: int, **training: Any) -> Job:
+        return Job(with_changes(self.profile.training, seed=seed, **training), f"teacher {seed}")
+
+    def _student(
+        self, teachers: Sequence[Run], seed: int, training: dict[str, Any] | None = None, **distillation: Any
+    ) -> Job:
+        settings = with_changes(self.profile.training, seed=seed, **(training or {}))
+        wanted = with_changes(with_changes(self.profile.distillation, shuffle="none"), **distillation)
+        return Job(settings, f"student {seed} {wanted.shuffle}", wanted, tuple(run.folder for run in teachers))
+
     def teacher(self, seed: int, **training: Any) -> Run:
         """A SimCSE teacher; ``training`` changes the profile's settings."""
-        settings = with_changes(self.profile.training, seed=seed, **training)
-        return train(self.store, settings, self.corpus, self.dev, label=f"teacher {seed}")
+        return self._workplace.make(self._teacher(seed, **training))
 
     def teachers(self, count: int | None = None) -> list[Run]:
         """The first ``count`` teachers, seeds 0, 1, ...; None takes the profile's M."""
         seeds = range(self.profile.teachers if count is None else count)
-        return [self.teacher(seed) for seed in tqdm(seeds, desc="teachers", leave=False)]
+        return self._workplace.make_all([self._teacher(seed) for seed in seeds], "teachers", self.profile.parallel)
 
     def embeddings(self, teacher: Run) -> np.ndarray:
         """The teacher's unit embeddings of the corpus, float16 [n, d], memory-mapped."""
-        encoder = teacher.encoder()
-        text = tokenized(self.store, encoder, self.corpus)
-        return embed_corpus(self.store, encoder, text, self.corpus.fingerprint, label=f"embed {teacher.key[:6]}")
+        return self._workplace.embeddings(teacher.folder)
 
     def ensemble(self, teachers: Sequence[Run], weights: Sequence[float] | None = None) -> TeacherEnsemble:
         """The teachers' stored embeddings as one ensemble; weights in the teachers' order."""
@@ -154,10 +165,7 @@ class Laboratory:
             training: changes of the profile's training settings.
             distillation: changes of the profile's distillation, such as shuffle="group_p", p=0.1.
         """
-        settings = with_changes(self.profile.training, seed=seed, **(training or {}))
-        wanted = with_changes(with_changes(self.profile.distillation, shuffle="none"), **distillation)
-        lesson = Distillation(wanted, self.ensemble(teachers))
-        return train(self.store, settings, self.corpus, self.dev, lesson, label=f"student {seed} {wanted.shuffle}")
+        return self._workplace.make(self._student(teachers, seed, training, **distillation))
 
     def students(self, method: str, teachers: Sequence[Run] | None = None, **distillation: Any) -> list[Run]:
         """The profile's number of students of one method, seeds 0, 1, ...; with one teacher each, seed s has teacher s.
@@ -170,11 +178,11 @@ class Laboratory:
         wanted, pool = METHODS[method], list(teachers if teachers is not None else self.teachers())
         if not wanted.many_teachers and len(pool) < self.profile.seeds:
             raise KitError(f"{wanted.name} needs a teacher a seed: {self.profile.seeds} seeds, {len(pool)} teachers.")
-        runs = []
-        for seed in tqdm(range(self.profile.seeds), desc=wanted.name, leave=False):
-            own = pool if wanted.many_teachers else [pool[seed]]
-            runs.append(self.student(own, seed, shuffle=wanted.shuffle, **distillation))
-        return runs
+        jobs = [
+            self._student(pool if wanted.many_teachers else [pool[seed]], seed, shuffle=wanted.shuffle, **distillation)
+            for seed in range(self.profile.seeds)
+        ]
+        return self._workplace.make_all(jobs, wanted.name, self.profile.parallel)
 
     def rounds(self, count: int | None = None) -> list[list[Run]]:
         """Iterative self-training (Eq 4): the students of one round are the teachers of the next.

@@ -22,7 +22,7 @@ def embed_corpus(
     encoder: SentenceEncoder,
     text: TokenizedText,
     corpus_fingerprint: str,
-    label: str = "embed",
+    label: str | None = "embed",
     chunk: int = 4_096,
 ) -> np.ndarray:
     """The encoder's unit embeddings of the corpus, computed once and memory-mapped.
@@ -33,7 +33,7 @@ def embed_corpus(
         store: where the file is or will be.
         encoder: the teacher. text: the corpus in *its* token ids.
         corpus_fingerprint: identifies the corpus.
-        label: shown beside the progress bar. chunk: sentences in memory at a time.
+        label: shown beside the progress bar, None shows none. chunk: sentences in memory at a time.
 
     Returns:
         float16 [n, d], read-only. A cosine from it is within 1e-3 of the float32 one.
@@ -42,7 +42,7 @@ def embed_corpus(
     def write(path: Path) -> None:
         shape = (len(text), encoder.width)
         result = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
-        for start in tqdm(range(0, len(text), chunk), desc=label, leave=False):
+        for start in tqdm(range(0, len(text), chunk), desc=label, disable=label is None, leave=False):
             rows = range(start, min(start + chunk, len(text)))
             result[rows.start : rows.stop] = encoder.encode_tokens(
                 text.rows(rows), batch_size=128, normalize_embeddings=True, show_progress_bar=False, precision="auto"

@@ -253,13 +253,24 @@ def run_content(
     return content
 
 
+def run_folder(
+    store: Store,
+    settings: TrainingSettings,
+    corpus: Corpus,
+    dev: SentencePairs,
+    distillation: Distillation | None = None,
+) -> Path:
+    """Where the run of these settings and inputs is or will be."""
+    return store.path("runs", run_content(settings, corpus, dev, distillation))
+
+
 def train(
     store: Store,
     settings: TrainingSettings,
     corpus: Corpus,
     dev: SentencePairs,
     distillation: Distillation | None = None,
-    label: str = "teacher",
+    label: str | None = "teacher",
 ) -> Run:
     """Train an encoder, or load the run if the store has it, or go on with it if it was interrupted.
 
@@ -269,21 +280,21 @@ def train(
         corpus: training sentences.
         dev: pairs whose Spearman chooses the best checkpoint.
         distillation: None trains a SimCSE teacher; else a student of those teachers.
-        label: shown beside the progress bar.
+        label: shown beside the progress bar; None shows none.
 
     Raises:
         KitError: the base cannot be loaded, the teachers embedded another corpus, the loss is not finite, or the
             disk is full.
     """
-    content = run_content(settings, corpus, dev, distillation)
-    folder = store.path("runs", content)
+    folder = run_folder(store, settings, corpus, dev, distillation)
     with store.locked(folder):
         if (folder / "run.json").is_file():
             return Run.load(folder)
         started = time.time()
         trainer = Trainer(store, settings, corpus, dev, distillation, folder.with_name(f"{folder.name}.checkpoint"))
         best = trainer.fit(label)
-        about = content | {"versions": versions(), "seconds": round(time.time() - started, 1), "label": label}
+        about = run_content(settings, corpus, dev, distillation)
+        about |= {"versions": versions(), "seconds": round(time.time() - started, 1)}
         with new_folder(folder) as unfinished:
             best.save_into(unfinished)
             write_json(unfinished / "history.json", trainer.history)
@@ -327,12 +338,13 @@ class Trainer:
         self.best_score, self.best_step = -math.inf, 0
         self.best: dict[str, Tensor] = {}
 
-    def fit(self, label: str) -> SentenceEncoder:
+    def fit(self, label: str | None) -> SentenceEncoder:
         """Run all steps; the encoder with the weights of the best dev score."""
         first = self._resume()
         recent: list[dict[str, Tensor]] = []
         saved = time.monotonic()
-        progress = tqdm(total=self.settings.steps, initial=first, desc=label, unit="step", leave=False)
+        shown = {"desc": label, "unit": "step", "leave": False, "disable": label is None}
+        progress = tqdm(total=self.settings.steps, initial=first, **shown)
         for step, rows in enumerate(batch_rows(len(self.corpus), self.settings), start=1):
             if step <= first:
                 continue

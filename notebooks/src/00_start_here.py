@@ -60,9 +60,9 @@ pd.Series(versions(), name="version").to_frame()
 #                                                                                     same base encoder, afresh
 # ```
 #
-# The student is no smaller than its teachers: this is distillation among equals. It does not save computation. It
-# makes a better encoder, if the teacher's noise can be kept from being learned along with what the teacher knows.
-# That *if* is what the laboratory is about.
+# The student is no smaller than its teachers: this is distillation among equals. It does not save computation. It makes
+# a better encoder, if the teacher's noise can be kept from being learned along with what the teacher knows. That *if*
+# is what the laboratory is about.
 
 # %% [markdown]
 # ## The idea in three equations
@@ -70,15 +70,14 @@ pd.Series(versions(), name="version").to_frame()
 # Let $h_i$ be the unit-length embedding of sentence $i$ in a batch of $N$, and $s_{ij} = h_i \cdot h_j$ a cosine.
 #
 # **1. A teacher contrasts** (SimCSE). $h_i^+$ is the same sentence under another dropout mask; all others are
-#  negatives:
+# negatives:
 #
 # $$\ell_{cl} = -\frac1N \sum_i \log \frac{\exp(h_i \cdot h_i^+ / \tau)}{\sum_j \exp(h_i \cdot h_j^+ / \tau)}$$
 #
 # **2. A student imitates** how the teachers rank the other sentences of the batch, $j \ne i$:
 #
 # $$\ell_{distill} = -\frac1N \sum_i \sum_{j \ne i} q_{ij} \log p_{ij}, \qquad
-# q_{i\cdot} = \mathrm{softmax}_{j \ne i}(t_{ij} / \tau_t), \quad p_{i\cdot} = \mathrm{softmax}_{j \ne i}(s_{ij} /
-#   \tau_s)$$
+# q_{i\cdot} = \mathrm{softmax}_{j \ne i}(t_{ij} / \tau_t), \quad p_{i\cdot} = \mathrm{softmax}_{j \ne i}(s_{ij} / \tau_s)$$
 #
 # **3. The targets are made less certain than one teacher is**: the mean over $M$ teachers, and logits permuted inside
 # groups $G$ that share a slice $p$ of the probability, by a random permutation $\pi_G$:
@@ -212,8 +211,7 @@ show(figure, "00_base_scatter", figures, settings)
 # computed otherwise: `lab.teachers()`, `lab.students("distillcse")`, `lab.rounds()`, `lab.main_table()`.
 #
 # **The store** keeps all of it, under a key made of every setting and input. A changed setting is another key, so an
-#  old
-# result can never pass for a new one; an interrupted run goes on where it was. It can be deleted at any time.
+# old result can never pass for a new one; an interrupted run goes on where it was. It can be deleted at any time.
 #
 # **Profiles** decide how much is done. The smallest only shows that everything works: two seeds and a few steps decide
 # nothing, and the notebooks will say so.
@@ -230,8 +228,7 @@ pd.DataFrame(rows).T.join(pd.DataFrame(steps).T)
 # %% [markdown]
 # **Your own data.** Name a folder as `data_dir`: STS sets as SentEval has them (`STS12-en-test` and so on, or `sts12`),
 # `stsb` for choosing checkpoints, and perhaps a text file of training sentences, one a line. The README says where to
-# get
-# each set. Then all notebooks speak of your data:
+# get each set. Then all notebooks speak of your data:
 #
 # ```text
 # distillcse course --profile laptop --data-dir DATA --out runs/mine

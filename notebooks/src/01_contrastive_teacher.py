@@ -45,9 +45,8 @@ pd.Series(settings, name="this laboratory").to_frame()
 #
 # A sentence and itself have the same vector, so there is nothing to pull, unless something disturbs it. In images one
 # crops and recolours. Words are fragile: drop a "not" and the meaning turns. SimCSE's answer is to disturb the
-# *encoder*
-# instead: **dropout** switches off a random tenth of its activations. Pass a sentence through twice, under two dropout
-# masks, and you have two *views* of one meaning.
+# *encoder* instead: **dropout** switches off a random tenth of its activations. Pass a sentence through twice, under
+# two dropout masks, and you have two *views* of one meaning.
 #
 # **Predict first:** for the untrained base, in training mode: will two views of one sentence be clearly closer to each
 # other than two different sentences are?
@@ -86,8 +85,7 @@ print(f"Different sentences closer than the median of the same-sentence pairs: {
 # ## InfoNCE, line by line
 #
 # Take a batch of $N$ sentences in two views, $a_i$ and $b_i$. For row $i$ ask a question with $N$ answers: *which of
-# the
-# $b_j$ is my own other view?* Turn cosines into probabilities and pay the negative logarithm of the right one:
+# the $b_j$ is my own other view?* Turn cosines into probabilities and pay the negative logarithm of the right one:
 #
 # $$\ell_{cl} = -\frac1N \sum_i \log \frac{\exp(\cos(a_i, b_i)/\tau)}{\sum_j \exp(\cos(a_i, b_j)/\tau)}$$
 #
@@ -108,8 +106,8 @@ print(f"by hand {by_hand:.4f}, library {contrastive_loss(a, b, tau):.4f}, guessi
 # ## What the temperature does
 #
 # The gradient pushes row $i$ away from its negatives in proportion to their probabilities. A low $\tau$ makes the
-# softmax
-# sharp, so nearly all of the push goes to the few negatives that are *closest* already; a high $\tau$ pushes all alike.
+# softmax sharp, so nearly all of the push goes to the few negatives that are *closest* already; a high $\tau$ pushes
+# all alike.
 #
 # **Predict first:** at $\tau = 0.05$, which share of the push do the 5 closest of the negatives get?
 
@@ -127,8 +125,7 @@ show(figure, "01_temperature", figures, settings)
 
 # %% [markdown]
 # Sharp is not simply better. The closest "negative" may in truth mean the same, and then a sharp loss pushes away
-# exactly
-# what it should not. The paper, as SimCSE before it, takes 0.05.
+# exactly what it should not. The paper, as SimCSE before it, takes 0.05.
 #
 # ## Training the teachers
 #
@@ -153,16 +150,14 @@ show(figure, "01_teacher_training", figures, settings)
 
 # %% [markdown]
 # **The right panel** reads the loss as information. Recognising the other view among $N$ gives a lower bound on the
-#  mutual
-# information of the two views:
+# mutual information of the two views:
 #
 # $$I(h; h^+) \ge \ln N - \mathbb E\,[\ell_{cl}]$$
 #
 # The bound can never exceed $\ln N$: a question with $N$ answers cannot show more. So a batch that is answered
-# perfectly
-# says little about how *good* the vectors are, only that the views are told apart. Compare the panels: if the bound has
-# reached its ceiling, it can tell nothing more about the dev score, which is why checkpoints are chosen by dev pairs.
-# (The loss is measured in training, with dropout and head, as a mean since the last point.)
+# perfectly says little about how *good* the vectors are, only that the views are told apart. Compare the panels: if the
+# bound has reached its ceiling, it can tell nothing more about the dev score, which is why checkpoints are chosen by
+# dev pairs. (The loss is measured in training, with dropout and head, as a mean since the last point.)
 
 # %%
 last, ceiling = (
@@ -274,8 +269,7 @@ print(
 
 # %% [markdown]
 # `cls` and `cls_before_pooler` agree here by definition: they differ in training only, where the first has the head.
-# The
-# course trains with [CLS] as the paper does. On a small encoder the mean over tokens may well be a stronger start;
+# The course trains with [CLS] as the paper does. On a small encoder the mean over tokens may well be a stronger start;
 # look at the verdict above before you compare anything with "the base".
 #
 # ## Summary

@@ -40,8 +40,8 @@ settings = lab.describe()
 #
 # The teachers are SimCSE runs that differ in the seed alone: the order of sentences, the dropout masks and the training
 # head. (They are loaded if an earlier notebook has trained them.) Each has embedded the whole corpus once; from those
-# stored embeddings we take the same random mini-batches for every teacher: an array `[M, B, N, d]` of M teachers,
-# B batches, N sentences and d dimensions.
+# stored embeddings we take the same random mini-batches for every teacher: an array `[M, B, N, d]` of M teachers, B
+# batches, N sentences and d dimensions.
 
 # %%
 teachers = lab.teachers()
@@ -147,9 +147,9 @@ pd.DataFrame({"measured": measured, "if noise were independent": predicted}, ind
 # - Teachers differ in ways that many sentences share, such as how alike they find everything. Such noise does not
 #   average out in a cosine: expect the second order above $\sqrt2\,\sigma$.
 #
-# Both make the ratio of the two standard deviations larger, and neither says anything about how useful a teacher is.
-# So what is left of the observation? The column **noise / signal**: the spread over teachers in units of the spread
-# over items. It has no unit, and it says what matters: how well does one teacher's value tell items apart? The last row
+# Both make the ratio of the two standard deviations larger, and neither says anything about how useful a teacher is. So
+# what is left of the observation? The column **noise / signal**: the spread over teachers in units of the spread over
+# items. It has no unit, and it says what matters: how well does one teacher's value tell items apart? The last row
 # takes out what a softmax never sees, the mean of a row: a teacher that finds everything a little more alike teaches
 # nothing by it. What remains is what the student is taught.
 
@@ -161,9 +161,9 @@ print(f"so a typical target is wrong by a factor of about exp({centred.over_teac
 # %% [markdown]
 # ## Do teachers agree on the order of the largest logits?
 #
-# With $\tau_t = 0.01$ nearly all of a target's probability lies on the few largest logits of the row. The paper
-# reports a Spearman correlation of 48.56% between teachers on the top 12 (16 teachers, 100 mini-batches). Ours: for
-# each ordered pair of teachers, the 12 largest of the first one's row, ranked by both.
+# With $\tau_t = 0.01$ nearly all of a target's probability lies on the few largest logits of the row. The paper reports
+# a Spearman correlation of 48.56% between teachers on the top 12 (16 teachers, 100 mini-batches). Ours: for each
+# ordered pair of teachers, the 12 largest of the first one's row, ranked by both.
 #
 # **Predict first:** will the correlation over *all* logits of the row be lower, the same or higher?
 
@@ -179,8 +179,8 @@ print("; ".join(map(str, agreements)))
 # %% [markdown]
 # Caution: a correlation over a *selected* range is smaller than over the whole range even if the noise is the same
 # everywhere, since the top 12 lie closer together than all 63. So a low value at k = 12 does not show that the top is
-# noisier; it shows that noise matters more there, because the gaps are small and the probability is large.
-# The next figure looks at noise and gap directly.
+# noisier; it shows that noise matters more there, because the gaps are small and the probability is large. The next
+# figure looks at noise and gap directly.
 #
 # ## Where in a row is the noise?
 

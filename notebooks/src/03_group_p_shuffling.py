@@ -47,8 +47,8 @@ wanted = lab.profile.distillation
 #   q = \operatorname{softmax}_{j\ne i}(t_{ij}/\tau_t),\quad p = \operatorname{softmax}_{j\ne i}(s_{ij}/\tau_s).$$
 #
 # Notebook 02 showed that neighbouring logits often lie closer together than teachers agree. A student that learns their
-# order learns the seed of its teacher. Group-P keeps what is coarse, "these are near, those are far", and
-# destroys the order inside groups, anew at every step, so that it cannot be learned.
+# order learns the seed of its teacher. Group-P keeps what is coarse, "these are near, those are far", and destroys the
+# order inside groups, anew at every step, so that it cannot be learned.
 #
 # ## By hand, on one row
 #
@@ -104,11 +104,11 @@ explorer.show("03_group_p_row", figures, settings)
 # %% [markdown]
 # ## The temperature of the cut
 #
-# At temperature 1 a softmax over cosines is nearly flat, because cosines differ by less than 1; so the groups come
-# out nearly equal in size. Cut at the teacher temperature instead, and the few largest logits hold all of the
-# probability: the first cuts fall among them (a group that a large probability jumps over stays empty), and all
-# others land in one tail group. Both are "Group-P" by the letter of Eq 5; they are different algorithms. The paper's
-# code cuts at 1, and so does the kit unless told otherwise.
+# At temperature 1 a softmax over cosines is nearly flat, because cosines differ by less than 1; so the groups come out
+# nearly equal in size. Cut at the teacher temperature instead, and the few largest logits hold all of the probability:
+# the first cuts fall among them (a group that a large probability jumps over stays empty), and all others land in one
+# tail group. Both are "Group-P" by the letter of Eq 5; they are different algorithms. The paper's code cuts at 1, and
+# so does the kit unless told otherwise.
 
 # %%
 sizes = {
@@ -124,8 +124,8 @@ plots.show(figure, "03_group_sizes", figures, settings)
 # ## What a shuffle costs
 #
 # Take a student that agrees with the teacher perfectly, $s_{ij} = t_{ij}$. How large is its distillation loss against
-# the teacher's own targets, and against shuffled ones? Cross-entropy contains the entropy of the targets; KL is what
-# is left without it:
+# the teacher's own targets, and against shuffled ones? Cross-entropy contains the entropy of the targets; KL is what is
+# left without it:
 #
 # $$H(q', p) = \underbrace{H(q')}_{\text{entropy}} + \operatorname{KL}(q' \,\|\, p).$$
 #
@@ -152,9 +152,9 @@ plots.cost_frame(costs)
 # %% [markdown]
 # Three things to look for:
 #
-# - *Rank correlation* counts every rank alike, while cross-entropy and KL hear almost only of the top: at a
-#   temperature of 0.01 the lower ranks have next to no probability. So a shuffle can cost much in one and little in
-#   the other; compare the two rank bands.
+# - *Rank correlation* counts every rank alike, while cross-entropy and KL hear almost only of the top: at a temperature
+#   of 0.01 the lower ranks have next to no probability. So a shuffle can cost much in one and little in the other;
+#   compare the two rank bands.
 # - A permutation does not change the *entropy* of the targets, so with a shuffle all that cross-entropy gains is KL.
 #   The group mean does raise the entropy: it is smoother, and part of its cross-entropy is that.
 # - *Group-P* and *group mean* at equal p have the same cross-entropy, up to chance. The next section says why.
@@ -167,8 +167,8 @@ plots.cost_frame(costs)
 #   \qquad \bar q_g = \frac{1}{|g|}\sum_{j\in g} q_j .$$
 #
 # So, in expectation, a student under Group-P is taught the *group means*: a smoothing without any noise. The kit calls
-# it `group_mean`. (This is not in the paper.) Numerically: the mean target over $n$ shuffles approaches the group
-# mean as $1/\sqrt n$.
+# it `group_mean`. (This is not in the paper.) Numerically: the mean target over $n$ shuffles approaches the group mean
+# as $1/\sqrt n$.
 
 # %%
 averaged = targets.mean_of_shuffles(cosines, wanted.p, 1.0, wanted.teacher_temperature, seed=seed)
@@ -229,9 +229,9 @@ plots.show(figure, "03_training", figures, settings)
 # %% [markdown]
 # ## How large should p be?
 #
-# A small p makes groups of one logit: no shuffle at all. p = 1 makes one group: all order is lost. The paper finds
-# 0.1 best on STS-B dev (.05/.08/.1/.12/.15: 83.90/84.09/85.22/83.97/83.94, one run each). The sweep below takes two
-# seeds a value, the same two for all; on smoke, which has a few seconds only, it shows what is there already.
+# A small p makes groups of one logit: no shuffle at all. p = 1 makes one group: all order is lost. The paper finds 0.1
+# best on STS-B dev (.05/.08/.1/.12/.15: 83.90/84.09/85.22/83.97/83.94, one run each). The sweep below takes two seeds a
+# value, the same two for all; on smoke, which has a few seconds only, it shows what is there already.
 
 # %%
 ablation_seeds = 2

@@ -167,8 +167,7 @@ print("\n".join(answers))
 # %% [markdown]
 # The first sentence pairs students by seed. The second holds the raw ensemble fixed: its interval speaks of the
 # student's seeds alone, with these teachers. In the paper (Table 5, BERT-base, seven-task average, a single number
-# each): vanilla distillation 77.03, teacher components 78.64, and the raw ensemble only 76.45, below its own
-# students.
+# each): vanilla distillation 77.03, teacher components 78.64, and the raw ensemble only 76.45, below its own students.
 #
 # How can a student be better than the ensemble that taught it? It does not only copy: it is trained with the
 # contrastive loss as well, starts again from the base, and its best checkpoint is chosen on dev. Against a *raw

@@ -70,9 +70,8 @@ print(
 
 # %% [markdown]
 # Teachers do not change while the student learns, and they are in evaluation mode: what they say of a sentence is
-# always
-# the same. So it is computed once. **Predict first:** for all students of this notebook, how many sentences would the
-# teachers have to encode if they were run in every step?
+# always the same. So it is computed once. **Predict first:** for all students of this notebook, how many sentences
+# would the teachers have to encode if they were run in every step?
 
 # %%
 once = len(teachers) * len(lab.corpus)
@@ -86,8 +85,7 @@ print(
 # %% [markdown]
 # The gain grows with every further setting, for what is stored serves all of them. Is it fine enough for a softmax at a
 # temperature of 0.01? It is rounded to float16, and where the processor computes in bfloat16, the teacher was run in
-# that.
-# Compare the stored cosines of a batch with freshly computed ones in float32:
+# that. Compare the stored cosines of a batch with freshly computed ones in float32:
 
 # %%
 from distillcse_kit.losses import cosine_matrix, distillation_loss, off_diagonal
@@ -107,8 +105,7 @@ print(
 # ### One batch, four targets
 #
 # Here is the distillation loss of the *untrained* base as a student, against each kind of target. `target entropy` is
-# what
-# no student can get below; the rest, the KL divergence, is what can be learned.
+# what no student can get below; the rest, the KL divergence, is what can be learned.
 
 # %%
 vectors = torch.from_numpy(lab.base.encode(sentences, show_progress_bar=False))
@@ -131,8 +128,7 @@ frame.round(3)
 
 # %% [markdown]
 # The losses of different methods are therefore not comparable with each other: their targets differ. Only the pairs of
-# a
-# held-out set can compare them.
+# a held-out set can compare them.
 #
 # ## Five kinds of student
 #
@@ -166,9 +162,8 @@ show(figure, "05_training", figures, settings)
 
 # %% [markdown]
 # Where the right panel's curves lie apart, that is first of all the entropy of their targets (see the table above).
-# What
-# is worth reading there is the shape: a loss that goes on falling while the dev score at the left does not rise is a
-# student that learns its teacher's noise.
+# What is worth reading there is the shape: a loss that goes on falling while the dev score at the left does not rise is
+# a student that learns its teacher's noise.
 #
 # ## Scores
 
@@ -188,8 +183,7 @@ show(figure, "05_scores", figures, settings)
 # ## Differences, seed by seed
 #
 # Seeds make good and bad runs. Two methods that share a seed share its order of sentences and its dropout, and part of
-# its
-# luck; so the *difference* seed by seed is steadier than the two means suggest. First against plain distillation:
+# its luck; so the *difference* seed by seed is steadier than the two means suggest. First against plain distillation:
 
 # %%
 vanilla = table["vanilla distillation"]

@@ -57,8 +57,7 @@ pd.Series(settings, name="this laboratory").to_frame()
 # with itself, and so averages over ever less.
 #
 # **Predict first:** the first round of distillation changes the score by some amount. Will the second change it by
-#  more,
-# as much, or less?
+# more, as much, or less?
 
 # %%
 teachers, generations = lab.teachers(), lab.rounds()
@@ -101,14 +100,12 @@ for earlier, later in pairwise(names):
 # %% [markdown]
 # The pairs share the seed: the order of the sentences and the dropout masks. They do not share a line of descent, since
 # every student of a round has *all* encoders of the round before as its teachers. And all students of a round share
-# these
-# teachers, so the interval knows nothing of what another set of teachers would have given.
+# these teachers, so the interval knows nothing of what another set of teachers would have given.
 #
 # ## Do the generations become more alike?
 #
 # Averaging helps to the extent that teachers err *differently*. How alike are two encoders of one generation? Rank the
-# dev
-# pairs by each one's cosines and correlate the two rankings, for all pairs of encoders.
+# dev pairs by each one's cosines and correlate the two rankings, for all pairs of encoders.
 #
 # **Predict first:** will two students of the same teachers agree more, or less, than two of their teachers do?
 
@@ -130,10 +127,8 @@ for earlier, later in pairwise(names):
 
 # %% [markdown]
 # (These pairs of encoders are not independent, every encoder being in several of them, so no interval is given. Where
-# the
-# number of encoders is small, take it as a first look.) If agreement is near 100, the next round's mean over teachers
-# is
-# nearly one teacher's opinion, and there is little left for another round to gain by averaging.
+# the number of encoders is small, take it as a first look.) If agreement is near 100, the next round's mean over
+# teachers is nearly one teacher's opinion, and there is little left for another round to gain by averaging.
 #
 # ## What the paper reports
 #
@@ -159,9 +154,8 @@ print(", ".join(f"{task} {b - a:+.2f}" for task, a, b in zip(PAPER_TASKS, one.sc
 
 # %% [markdown]
 # Small gains, then, and not on every task. They are below the 1 point or so that seeds alone can make between two
-# single
-# runs, so by themselves they do not show that a second round helps; that they point the same way for three encoders
-# is some evidence. (RoBERTa-base's second round is not among the numbers that this kit holds.)
+# single runs, so by themselves they do not show that a second round helps; that they point the same way for three
+# encoders is some evidence. (RoBERTa-base's second round is not among the numbers that this kit holds.)
 #
 # Beside it, ours:
 

@@ -11,7 +11,7 @@
 # - where DistillCSE stands among other systems.
 #
 # **Time:** seconds once the other notebooks have run, for the store has it all; otherwise as long as all their
-#  training.
+# training.
 
 # %% tags=["parameters"]
 profile: str = "smoke"  # smoke (minutes), laptop (an hour for the whole course) or paper (a GPU)
@@ -86,8 +86,7 @@ show(figure, "07_scatter", figures, settings)
 # ## The whole table
 #
 # **Predict first:** order the rows of the next table from the lowest to the highest, and say how many of your
-#  neighbours in
-# that order the seeds can tell apart.
+# neighbours in that order the seeds can tell apart.
 
 # %%
 table = lab.main_table()
@@ -155,8 +154,7 @@ frame.style.format({"here": "{:,.0f}", "paper, BERT-base": "{:,.0f}", "paper / h
 # %% [markdown]
 # (110 million is BERT-base's usual figure.) Levels are therefore not comparable. What can be set side by side, with all
 # caution, is the *gain* of each method over plain distillation and over SimCSE: the paper's from one run each, ours
-# with
-# an interval over seeds. The sets that count here are those of the paper's seven that this laboratory has:
+# with an interval over seeds. The sets that count here are those of the paper's seven that this laboratory has:
 
 # %%
 from distillcse_kit.published import table_4
@@ -205,15 +203,13 @@ for name in list(ours)[2:]:
 
 # %% [markdown]
 # A wide interval contains almost anything: "inside" is agreement only where the interval is narrow. One caution about
-# the
-# paper itself: its text claims gains of 2.08 over vanilla and 2.87 over SimCSE, where its own table gives 2.06 and
+# the paper itself: its text claims gains of 2.08 over vanilla and 2.87 over SimCSE, where its own table gives 2.06 and
 # 2.84.
 #
 # ## The same on real data, once for all
 #
 # If this installation ships the table of a laptop run on real sentences and real test sets, here it is, whatever your
-# own
-# parameters are:
+# own parameters are:
 
 # %%
 from distillcse_kit.published import our_real_run
@@ -240,8 +236,7 @@ if real is not None:
 # ## Other systems
 #
 # DistillCSE is one of many descendants of SimCSE. Published seven-task averages on BERT-base, each from its own paper
-# and
-# code:
+# and code:
 
 # %%
 from distillcse_kit.published import OTHER_SYSTEMS, systems_above
@@ -276,12 +271,10 @@ print(
 
 # %% [markdown]
 # So DistillCSE is not the best published system on BERT-base. Nor is the order of close neighbours in this picture
-# known:
-# most of these numbers come from one seed each, and are closer than seeds are apart.
+# known: most of these numbers come from one seed each, and are closer than seeds are apart.
 #
 # Its raw ensemble of teachers deserves a line, too (the paper's Table 5): the mean cosine of the teachers *itself*,
-# without
-# any student.
+# without any student.
 
 # %%
 from distillcse_kit.published import TABLE_5

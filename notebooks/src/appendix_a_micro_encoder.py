@@ -99,8 +99,7 @@ print("distillcse pretrain FILE --out DIR", *(f"--{name.replace('_', '-')} {valu
 # ## Step 1: word pieces
 #
 # A vocabulary of whole words would be endless. Word pieces are learned from the text: frequent words stay whole, rare
-# ones
-# are put together from parts (`##` marks a continuation). `pretraining.learn_vocabulary` does it.
+# ones are put together from parts (`##` marks a continuation). `pretraining.learn_vocabulary` does it.
 #
 # **Predict first:** which of these words will be one piece?
 
@@ -118,14 +117,12 @@ pd.DataFrame([{"word": word, "pieces": " ".join(found), "number": len(found)} fo
 # $$\mathrm{PPMI}_{wc} = \max\left(0,\ \ln \frac{P(w, c)}{P(w)\, P_{0.75}(c)}\right), \qquad P_{0.75}(c) \propto n(c)^{0.75}$$
 #
 # The power 0.75 keeps rare contexts from looking too remarkable. The matrix has as many columns as there are word
-# pieces;
-# its best approximation of rank $d$ is a truncated SVD, and gives a vector of $d$ numbers for each:
+# pieces; its best approximation of rank $d$ is a truncated SVD, and gives a vector of $d$ numbers for each:
 #
 # $$\mathrm{PPMI} \approx U_d S_d V_d^\top, \qquad E = U_d \sqrt{S_d}$$
 #
 # These vectors start the token embeddings (`pretraining.ppmi_svd_embeddings`). The transformer does not begin with
-# noise,
-# but with the distributional meaning of its words, which saves a small model much of its training.
+# noise, but with the distributional meaning of its words, which saves a small model much of its training.
 #
 # ## Step 3: masked language modelling
 #
@@ -134,8 +131,7 @@ pd.DataFrame([{"word": word, "pieces": " ".join(found), "number": len(found)} fo
 # $$\ell_{mlm} = -\frac{1}{|M|} \sum_{k \in M} \log P(x_k \mid x_{\setminus M})$$
 #
 # Of the hidden ones 80% become `[MASK]`, 10% a random token, 10% stay, so that the encoder can trust no token blindly.
-# In
-# code, on two sentences (`pretraining.mask_tokens`):
+# In code, on two sentences (`pretraining.mask_tokens`):
 
 # %%
 from distillcse_kit.pretraining import mask_tokens
@@ -153,8 +149,7 @@ print("to be predicted:", tokenizer.convert_ids_to_tokens(labels[labels >= 0].to
 # ## Step 4: the whole pipeline, in miniature
 #
 # Two thousand generated sentences and a tiny model are enough to see that the steps fit together; they are not enough
-# to
-# learn English. It all lands in a temporary folder.
+# to learn English. It all lands in a temporary folder.
 
 # %%
 from distillcse_kit.data.builtin import builtin_corpus
@@ -211,8 +206,8 @@ pd.DataFrame([{"word": word, "closest pieces": neighbours(word)} for word in who
 
 # %% [markdown]
 # A word's neighbours are those that could stand in its place, which includes opposites and rivals: near in company is
-# not
-# yet near in meaning. That is one reason why an encoder that only fills in blanks needs contrast to compare sentences.
+# not yet near in meaning. That is one reason why an encoder that only fills in blanks needs contrast to compare
+# sentences.
 #
 # **Filling in blanks.** This is the one thing that the encoder was trained to do.
 #
@@ -243,8 +238,7 @@ pd.DataFrame([{"sentence": text, "most probable": fill(text)} for text in blanks
 
 # %% [markdown]
 # Grammar usually comes before knowledge: look whether the guesses have the right *kind* of word before you ask whether
-# they
-# are true.
+# they are true.
 #
 # ## Summary
 #
