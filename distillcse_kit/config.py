@@ -65,7 +65,7 @@ class TrainingSettings:
     pooling: Pooling = "cls"
     head: bool = True
     temperature: float = 0.05
-    learning_rate: float = 1e-4
+    learning_rate: float = 4e-4
     steps: int = 150
     batch_size: int = 64
     max_tokens: int = 32
