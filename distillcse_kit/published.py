@@ -8,16 +8,19 @@ Embeddings", Findings of EMNLP 2023 (arXiv 2310.13499). A published average is k
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from distillcse_kit.errors import KitError
+from distillcse_kit.evaluation.statistics import seed_interval
 from distillcse_kit.evaluation.sts import PAPER_TASKS
 from distillcse_kit.store import read_json
 
-REAL_RUN = Path(__file__).parent / "results" / "real_laptop.json"
+RESULTS = Path(__file__).parent / "results"
+REAL_RUN = RESULTS / "real_laptop.json"
+BUILTIN_RUN = RESULTS / "builtin_laptop.json"
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,8 @@ def systems_above(average: float) -> list[str]:
 
 
 @dataclass(frozen=True)
-class RealRun:
-    """The kit's own main table from real data, as it ships with the package.
+class ShippedRun:
+    """The kit's own main table from a whole laptop run, as it ships with the package.
 
     Attributes:
         settings: ``Laboratory.describe()`` of the run.
@@ -130,8 +133,8 @@ class RealRun:
     table: dict[str, dict[str, list[float]]]
 
 
-def our_real_run(path: Path = REAL_RUN) -> RealRun | None:
-    """The shipped run on real data; None if this installation has none.
+def shipped_run(path: Path = REAL_RUN) -> ShippedRun | None:
+    """A shipped run (``REAL_RUN`` or ``BUILTIN_RUN``); None if this installation has none.
 
     Raises:
         KitError: the file is damaged, or lacks settings, command or table.
@@ -140,6 +143,15 @@ def our_real_run(path: Path = REAL_RUN) -> RealRun | None:
         return None
     content = read_json(path)
     try:
-        return RealRun(content["settings"], content["command"], content["table"])
+        return ShippedRun(content["settings"], content["command"], content["table"])
     except (KeyError, TypeError) as error:
         raise KitError(f"{path} is not a table of results ({error} is missing); install the kit again.") from error
+
+
+def markdown_table(table: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """{row: {task: scores over seeds}} as Markdown: mean ± half width of the 95% interval; single scores alone."""
+    tasks = list(next(iter(table.values())))
+    lines = ["| | " + " | ".join(tasks) + " |", "|---" * (len(tasks) + 1) + "|"]
+    for name, scores in table.items():
+        lines.append(f"| {name} | " + " | ".join(str(seed_interval(scores[task])) for task in tasks) + " |")
+    return "\n".join(lines)

@@ -17,6 +17,7 @@ from distillcse_kit.losses import require_positive, require_square
 
 # A cut that is reached up to rounding counts as reached; cumulative sums are taken in float64.
 _ROUNDING = 1e-9
+_MOST_GROUPS = 2**20
 
 
 def number_of_groups(p: float) -> int:
@@ -26,15 +27,33 @@ def number_of_groups(p: float) -> int:
     return math.ceil(1 / p - _ROUNDING)
 
 
+def _sort_rows(keys: Tensor) -> Tensor:
+    """Each row in ascending order; ``keys``, long, may be overwritten.
+
+    On a processor numpy sorts whole numbers with its vector instructions, several times as fast as torch. That is why
+    what is to be sorted is packed into one number with its place, here and below, instead of being sorted by argsort.
+    """
+    if keys.device.type == "cpu":
+        keys.numpy().sort(axis=-1)
+        return keys
+    return keys.sort(dim=-1).values
+
+
 def _descending(teacher_cosines: Tensor) -> tuple[Tensor, Tensor]:
-    """Sort each row without its diagonal: (logits, columns), both [N, N - 1], largest first."""
+    """Sort each row without its diagonal: (logits, columns), both [N, N - 1], largest first, ties by column."""
     require_square("teacher_cosines", teacher_cosines)
-    n = len(teacher_cosines)
-    diagonal = torch.eye(n, dtype=torch.bool, device=teacher_cosines.device)
-    columns = teacher_cosines.masked_fill(diagonal, -torch.inf).argsort(dim=-1, descending=True, stable=True)
-    # A logit of -inf ties with the masked diagonal: drop the diagonal by its column, not by its place.
-    rows = torch.arange(n, device=columns.device)[:, None]
-    columns = columns[columns != rows].view(n, max(n - 1, 0))
+    n, device = len(teacher_cosines), teacher_cosines.device
+    if teacher_cosines.dtype == torch.float64:  # too wide to be packed
+        diagonal = torch.eye(n, dtype=torch.bool, device=device)
+        columns = teacher_cosines.masked_fill(diagonal, -torch.inf).argsort(dim=-1, descending=True, stable=True)
+        # A logit of -inf ties with the masked diagonal: drop the diagonal by its column, not by its place.
+        columns = columns[columns != torch.arange(n, device=device)[:, None]].view(n, max(n - 1, 0))
+        return teacher_cosines.gather(1, columns), columns
+    # Bits of floats, read as whole numbers, have the floats' order, negative ones the reverse; + 0 turns -0 into 0.
+    bits = (teacher_cosines.detach().float() + 0.0).view(torch.int32)
+    ascending = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    keys = (~ascending).long().bitwise_left_shift_(32).bitwise_or_(torch.arange(n, device=device))
+    columns = _sort_rows(keys.fill_diagonal_(torch.iinfo(torch.long).max))[:, : max(n - 1, 0)] & 0xFFFFFFFF
     return teacher_cosines.gather(1, columns), columns
 
 
@@ -46,7 +65,7 @@ def _groups_of_ranks(sorted_cosines: Tensor, p: float, temperature: float) -> Te
     require_positive(temperature=temperature)
     groups = number_of_groups(p)
     cumulative = torch.softmax(sorted_cosines.double() / temperature, dim=-1).cumsum(dim=-1)
-    return (cumulative / p + _ROUNDING).floor().long().clamp(max=groups - 1)
+    return cumulative.div_(p).add_(_ROUNDING).long().clamp_(max=groups - 1)
 
 
 def group_p_assignments(teacher_cosines: Tensor, p: float, temperature: float = 1.0) -> Tensor:
@@ -74,12 +93,20 @@ def group_p_assignments(teacher_cosines: Tensor, p: float, temperature: float = 
 def _shuffle_inside(
     teacher_cosines: Tensor, logits: Tensor, columns: Tensor, groups: Tensor, generator: torch.Generator | None
 ) -> Tensor:
-    """Permute ``logits`` uniformly among the ranks of the same group, and put them back into their columns."""
-    # Sorting by group + uniform noise in [0, 1) orders each group at random and never crosses a border.
-    noise = torch.rand(
-        groups.shape, generator=generator, device=generator.device if generator else None, dtype=torch.float64
-    )
-    permutation = (groups + noise.to(groups.device)).argsort(dim=-1)
+    """Permute ``logits`` uniformly among the ranks of the same group, and put them back into their columns.
+
+    ``groups``, [N, N - 1], must not decrease along the ranks, nor exceed the larger of N and 2^20.
+    """
+    # A key is (group, noise, rank): sorting orders each group at random and never crosses a border. With N = 1,024 the
+    # noise has 32 bits; two that are equal in one group keep their order, which no statistic can notice.
+    ranks = logits.shape[1]
+    rank_bits = ranks.bit_length()
+    noise_bits = 63 - rank_bits - max(rank_bits, _MOST_GROUPS.bit_length())
+    source = generator.device if generator else groups.device
+    noise = torch.empty(groups.shape, dtype=torch.long, device=source).random_(1 << noise_bits, generator=generator)
+    keys = noise.to(groups.device).bitwise_left_shift_(rank_bits).bitwise_or_(torch.arange(ranks, device=groups.device))
+    keys.bitwise_or_(groups << (rank_bits + noise_bits))
+    permutation = _sort_rows(keys).bitwise_and_((1 << rank_bits) - 1)
     return teacher_cosines.scatter(1, columns, logits.gather(1, permutation))
 
 
@@ -99,7 +126,10 @@ def group_p_shuffle(
         KitError: p outside (0, 1], temperature not positive, or not a square matrix.
     """
     logits, columns = _descending(teacher_cosines)
-    return _shuffle_inside(teacher_cosines, logits, columns, _groups_of_ranks(logits, p, temperature), generator)
+    groups = _groups_of_ranks(logits, p, temperature)
+    if number_of_groups(p) > _MOST_GROUPS:  # nearly all are empty: count the others
+        groups = (groups.diff(dim=-1, prepend=groups[:, :1]) != 0).cumsum(dim=-1)
+    return _shuffle_inside(teacher_cosines, logits, columns, groups, generator)
 
 
 def fixed_group_shuffle(teacher_cosines: Tensor, group_size: int, generator: torch.Generator | None = None) -> Tensor:

@@ -6,13 +6,27 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
+from distillcse_kit.config import PROFILES
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.sts import PAPER_TASKS
 from distillcse_kit.laboratory import METHODS
-from distillcse_kit.published import OTHER_SYSTEMS, TABLE_4, TABLE_5, our_real_run, systems_above, table_4
+from distillcse_kit.published import (
+    BUILTIN_RUN,
+    OTHER_SYSTEMS,
+    REAL_RUN,
+    TABLE_4,
+    TABLE_5,
+    markdown_table,
+    shipped_run,
+    systems_above,
+    table_4,
+)
 
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 MODELS = ["BERT-base", "BERT-large", "RoBERTa-base", "RoBERTa-large"]
 # The kit's own addition is not in the paper; all its other rows have the paper's names.
 PAPER_METHODS = ["SimCSE", *(m.name for m in METHODS.values() if m.shuffle != "group_mean"), "DistillCSE, round 2"]
@@ -72,11 +86,11 @@ def test_distillcse_is_not_the_best_on_bert_base() -> None:
 
 
 def test_the_shipped_run_is_read_or_absent(tmp_path: Path) -> None:
-    assert our_real_run(tmp_path / "none.json") is None
+    assert shipped_run(tmp_path / "none.json") is None
     content = {"settings": {"seeds": 5}, "command": "distillcse course", "table": {"base": {"stsb": [50.0, 51.0]}}}
     path = tmp_path / "real.json"
     path.write_text(json.dumps(content), encoding="utf-8")
-    run = our_real_run(path)
+    run = shipped_run(path)
     assert run is not None and (run.settings, run.command, run.table) == tuple(content.values())
 
 
@@ -85,14 +99,36 @@ def test_a_damaged_run_is_one_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "real.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(KitError, match=r"real\.json"):
-        our_real_run(path)
+        shipped_run(path)
 
 
-def test_what_ships_is_readable() -> None:
-    """Whether or not this checkout has a shipped run: if it has one, it has scores for the main rows."""
-    run = our_real_run()
-    if run is None:
-        pytest.skip("this checkout ships no run on real data yet")
-    for name in ("base, no training", METHODS["vanilla"].name, METHODS["distillcse"].name):
-        assert all(math.isfinite(score) for scores in run.table[name].values() for score in scores)
-    assert {"dev", "stsb"} <= set(run.table["base, no training"]) and run.command.startswith("distillcse ")
+@pytest.mark.parametrize("path", [REAL_RUN, BUILTIN_RUN], ids=["real", "builtin"])
+def test_a_shipped_run_is_the_table_of_the_readme(path: Path) -> None:
+    run = shipped_run(path)
+    assert run is not None and run.command.startswith("distillcse course --profile laptop")
+    assert markdown_table(run.table) in README
+    assert run.command in README
+
+
+@pytest.mark.parametrize("path", [REAL_RUN, BUILTIN_RUN], ids=["real", "builtin"])
+def test_a_shipped_run_was_made_with_the_settings_of_today(path: Path) -> None:
+    run, profile = shipped_run(path), PROFILES["laptop"]
+    assert run is not None
+    settings = {name: run.settings[name] for name in ("seeds", "teachers", "steps", "learning_rate")}
+    assert settings == {
+        "seeds": profile.seeds,
+        "teachers": profile.teachers,
+        "steps": profile.training.steps,
+        "learning_rate": profile.training.learning_rate,
+    }
+    for method in METHODS.values():
+        assert all(len(scores) == profile.seeds >= 5 for scores in run.table[method.name].values())
+    assert all(math.isfinite(score) for row in run.table.values() for scores in row.values() for score in scores)
+
+
+def test_markdown_shows_mean_and_interval_as_scipy_has_them() -> None:
+    values = [61.2, 60.1, 62.7, 61.9]
+    low, high = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
+    lines = markdown_table({"base": {"stsb": [50.0]}, "ours": {"stsb": values}}).splitlines()
+    assert lines[2] == "| base | 50.00 |"
+    assert lines[3] == f"| ours | {np.mean(values):.2f} ± {(high - low) / 2:.2f} |"

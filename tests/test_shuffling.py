@@ -221,3 +221,23 @@ def test_one_sentence_is_left_alone() -> None:
 def test_bad_arguments_are_one_sentence(call, words: str) -> None:
     with pytest.raises(KitError, match=words):
         call()
+
+
+def test_a_share_so_small_that_each_logit_is_a_group_changes_nothing() -> None:
+    cosines = torch.rand(20, 20, generator=torch.Generator().manual_seed(0))
+    for p in (1e-3, 1e-7, 1e-12):
+        assert torch.equal(group_p_shuffle(cosines, p), cosines)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_ties_zeros_of_both_signs_and_infinities_are_ranked_by_column(dtype: torch.dtype) -> None:
+    """A band of one rank changes nothing; a band of two swaps what stands at these ranks."""
+    values = torch.tensor([0.5, -0.0, 0.0, -torch.inf, 0.5, -0.25, 0.25, -torch.inf], dtype=dtype)
+    cosines = values.repeat(8, 1)
+    for start in range(7):
+        banded = rank_band_shuffle(cosines, start, start + 1, torch.Generator().manual_seed(0))
+        assert torch.equal(banded, cosines)
+    two = {tuple(rank_band_shuffle(cosines, 0, 2, torch.Generator().manual_seed(s))[7].tolist()) for s in range(20)}
+    assert two == {tuple(values.tolist())}  # the two largest of the last row are equal: swapping them changes nothing
+    swapped = {rank_band_shuffle(cosines, 1, 3, torch.Generator().manual_seed(s))[7][6].item() for s in range(20)}
+    assert swapped == {0.25, 0.5}

@@ -212,9 +212,9 @@ for name in list(ours)[2:]:
 # own parameters are:
 
 # %%
-from distillcse_kit.published import our_real_run
+from distillcse_kit.published import shipped_run
 
-real = our_real_run()
+real = shipped_run()
 if real is None:
     print(
         "This installation ships no run on real data; make your own with: distillcse course --profile laptop --data-dir DATA"
