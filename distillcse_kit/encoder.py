@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from distillcse_kit.cls_only import cls_state, is_like_bert
 from distillcse_kit.config import POOLINGS, Pooling, Precision, choose
 from distillcse_kit.errors import KitError
 from distillcse_kit.store import file_fingerprint, new_folder
@@ -183,6 +184,8 @@ class SentenceEncoder(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Token ids and attention mask [N, L] -> embeddings [N, d] with gradient, without a head."""
+        if self.pooling in ("cls", "cls_before_pooler") and is_like_bert(self.model):
+            return cls_state(self.model, batch)
         layers = self.pooling in ("avg_top2", "avg_first_last")
         output = self.model(**batch, output_hidden_states=layers)
         states = output.hidden_states if layers else (output.last_hidden_state,)

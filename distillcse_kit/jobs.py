@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from distillcse_kit.config import DistillationSettings, TrainingSettings
 from distillcse_kit.data.pairs import SentencePairs
 from distillcse_kit.store import Store
-from distillcse_kit.teachers import TeacherEnsemble, embed_corpus
+from distillcse_kit.teachers import TeacherEnsemble, embed_corpus, embeddings_path
 from distillcse_kit.training import Corpus, Distillation, Run, run_folder, tokenized, train
 
 MOST_PROCESSES = 4  # each holds its own interpreter, model and optimiser: about a gigabyte
@@ -58,6 +58,14 @@ class Workplace:
         label = f"embed {teacher.name[:6]}" if progress else None
         return embed_corpus(self.store, encoder, text, self.corpus.fingerprint, label)
 
+    def embed_all(self, teachers: Sequence[Path]) -> None:
+        """Make the embeddings of all these run folders that the store lacks, side by side."""
+        missing = [folder for folder in teachers if not self._embedded(folder).is_file()]
+        side_by_side(self.embeddings, [(folder, False) for folder in missing], "embed the corpus")
+
+    def _embedded(self, teacher: Path) -> Path:
+        return embeddings_path(self.store, Run.load(teacher).encoder(), self.corpus.fingerprint)
+
     def lesson(self, job: Job, progress: bool = True) -> Distillation | None:
         """What a job's student learns; None for a teacher."""
         if job.distillation is None:
@@ -79,10 +87,20 @@ class Workplace:
     def make_all(self, jobs: Sequence[Job], label: str, parallel: bool) -> list[Run]:
         """The runs of all jobs, in order. With ``parallel``, those that are missing are trained side by side."""
         if parallel:
-            folders = sorted({folder for job in jobs for folder in job.teachers})
-            side_by_side(self.embeddings, [(folder, False) for folder in folders], f"{label}: embed")
+            self.embed_all(sorted({folder for job in jobs for folder in job.teachers}))
             side_by_side(self.make, [(job, False) for job in jobs if not self.is_done(job)], label)
         return [self.make(job) for job in tqdm(jobs, desc=label, leave=False)]
+
+
+def score_all(runs: Sequence[Run], sets: Sequence[SentencePairs]) -> None:
+    """Score all runs on all sets of pairs side by side, as far as that has not been done."""
+    missing = [run for run in runs if any(run.known_score(pairs) is None for pairs in sets)]
+    side_by_side(_score_run, [(run, sets) for run in missing], "scores")
+
+
+def _score_run(run: Run, sets: Sequence[SentencePairs]) -> None:
+    for pairs in sets:
+        run.score(pairs)
 
 
 def processes_for(jobs: int) -> int:

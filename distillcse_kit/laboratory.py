@@ -21,7 +21,7 @@ from distillcse_kit.encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.baselines import tfidf_score
 from distillcse_kit.evaluation.sts import PAPER_TASKS, first_pairs, pairs_fingerprint, score_pairs
-from distillcse_kit.jobs import Job, Workplace
+from distillcse_kit.jobs import Job, Workplace, score_all
 from distillcse_kit.store import Store
 from distillcse_kit.teachers import TeacherEnsemble
 from distillcse_kit.training import Corpus, Run
@@ -149,10 +149,17 @@ class Laboratory:
         """The teacher's unit embeddings of the corpus, float16 [n, d], memory-mapped."""
         return self._workplace.embeddings(teacher.folder)
 
+    def all_embeddings(self, teachers: Sequence[Run]) -> list[np.ndarray]:
+        """``embeddings`` of each teacher; with the profile's ``parallel``, missing ones are made side by side."""
+        if self.profile.parallel:
+            self._workplace.embed_all([teacher.folder for teacher in teachers])
+        return [self.embeddings(teacher) for teacher in teachers]
+
     def ensemble(self, teachers: Sequence[Run], weights: Sequence[float] | None = None) -> TeacherEnsemble:
         """The teachers' stored embeddings as one ensemble; weights in the teachers' order."""
         named = None if weights is None else {run.key: weight for run, weight in zip(teachers, weights, strict=True)}
-        return TeacherEnsemble({run.key: self.embeddings(run) for run in teachers}, named)
+        keys = [run.key for run in teachers]
+        return TeacherEnsemble(dict(zip(keys, self.all_embeddings(teachers), strict=True)), named)
 
     def student(
         self, teachers: Sequence[Run], seed: int, training: dict[str, Any] | None = None, **distillation: Any
@@ -208,6 +215,8 @@ class Laboratory:
 
     def scores(self, runs: Sequence[Run | SentenceEncoder]) -> dict[str, list[float]]:
         """{"dev" and each test task: the runs' scores in their order}."""
+        if self.profile.parallel:
+            score_all([run for run in runs if isinstance(run, Run)], list(self.tests.values()))
         return {task: [self.score(run, task) for run in runs] for task in ("dev", *self.tests)}
 
     def tfidf(self) -> dict[str, float]:

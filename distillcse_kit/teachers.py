@@ -17,6 +17,15 @@ from distillcse_kit.errors import KitError
 from distillcse_kit.store import Store
 
 
+def _content(encoder: SentenceEncoder, corpus_fingerprint: str) -> dict[str, str]:
+    return {"encoder": encoder.fingerprint(), "corpus": corpus_fingerprint}
+
+
+def embeddings_path(store: Store, encoder: SentenceEncoder, corpus_fingerprint: str) -> Path:
+    """Where ``embed_corpus`` keeps the encoder's embeddings."""
+    return store.path("embeddings", _content(encoder, corpus_fingerprint), ".npy")
+
+
 def embed_corpus(
     store: Store,
     encoder: SentenceEncoder,
@@ -49,7 +58,7 @@ def embed_corpus(
             )
         result.flush()
 
-    return store.array("embeddings", {"encoder": encoder.fingerprint(), "corpus": corpus_fingerprint}, write)
+    return store.array("embeddings", _content(encoder, corpus_fingerprint), write)
 
 
 class TeacherEnsemble:

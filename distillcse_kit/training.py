@@ -22,9 +22,11 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from distillcse_kit.checkpointing import load_checkpoint, save_checkpoint
+from distillcse_kit.cls_only import is_like_bert
 from distillcse_kit.config import DistillationSettings, TrainingSettings, as_json
 from distillcse_kit.data.pairs import SentencePairs
 from distillcse_kit.data.tokens import TokenizedText, pad_rows
+from distillcse_kit.dropout import use_cheap_dropout
 from distillcse_kit.encoder import SentenceEncoder, TrainingHead, load_masked_lm, source_fingerprint, use_bfloat16
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.sts import pairs_fingerprint, score_pairs
@@ -95,15 +97,20 @@ class Run:
         """The trained encoder, without its training head."""
         return SentenceEncoder.load(self.folder)
 
+    def known_score(self, pairs: SentencePairs) -> float | None:
+        """Spearman x 100 on ``pairs`` if ``scores.json`` has it."""
+        entry = read_json(self.folder / "scores.json").get(pairs.name, {})
+        return entry["spearman"] if entry.get("fingerprint") == pairs_fingerprint(pairs) else None
+
     def score(self, pairs: SentencePairs) -> float:
         """Spearman x 100 on ``pairs``: read from ``scores.json``, or computed and written there."""
-        path, fingerprint = self.folder / "scores.json", pairs_fingerprint(pairs)
-        known = read_json(path)
-        entry = known.get(pairs.name)
-        if entry is None or entry.get("fingerprint") != fingerprint:
-            entry = {"spearman": score_pairs(self.encoder(), pairs), "pairs": len(pairs), "fingerprint": fingerprint}
+        score = self.known_score(pairs)
+        if score is None:
+            score = score_pairs(self.encoder(), pairs)
+            path = self.folder / "scores.json"
+            entry = {"spearman": score, "pairs": len(pairs), "fingerprint": pairs_fingerprint(pairs)}
             write_json(path, read_json(path) | {pairs.name: entry})
-        return entry["spearman"]
+        return score
 
 
 def shuffled(teacher_cosines: Tensor, settings: DistillationSettings, generator: torch.Generator) -> Tensor:
@@ -329,6 +336,8 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.accelerator = Accelerator()
         self.trainee = Trainee(settings)
+        if self.accelerator.device.type == "cpu" and is_like_bert(self.trainee.encoder.model):
+            use_cheap_dropout(self.trainee.encoder.model)
         self.text = tokenized(store, self.trainee.encoder, corpus)
         parameters = [parameter for parameter in self.trainee.parameters() if parameter.requires_grad]
         optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0, fused=True)

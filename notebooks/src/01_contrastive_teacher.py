@@ -120,6 +120,7 @@ for (tau, share), line in zip(shares.items(), ("-", "--", "-.", ":"), strict=Tru
         range(1, len(share) + 1), share, line, label=f"temperature {tau}: 5 closest get {100 * share[:5].sum():.0f}%"
     )
 ax.set(xlabel="rank of the negative, 1 = closest", ylabel="share of the push, mean over rows", yscale="log")
+ax.set_title("How the temperature shares out the push among the negatives")
 ax.legend()
 show(figure, "01_temperature", figures, settings)
 
@@ -198,7 +199,11 @@ frame
 figure, ax = new_axes(width=5.5, height=4)
 for (label, found), mark in zip(spaces.items(), ("s", "o"), strict=True):
     ax.plot([space.uniformity for space in found], [space.alignment for space in found], mark, label=label, alpha=0.7)
-ax.set(xlabel="uniformity (left: more spread)", ylabel="alignment (down: closer pairs)")
+ax.set(
+    xlabel="uniformity (left: more spread)",
+    ylabel="alignment (down: closer pairs)",
+    title="The space before and after contrast",
+)
 ax.margins(0.15)
 ax.legend()
 show(figure, "01_alignment_uniformity", figures, settings)

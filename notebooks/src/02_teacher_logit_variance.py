@@ -47,7 +47,7 @@ settings = lab.describe()
 teachers = lab.teachers()
 batch_size, batches = lab.profile.training.batch_size, 10 * lab.profile.seeds
 rows = variance.sample_batches(len(lab.corpus), batch_size, batches, seed)
-stored = [lab.embeddings(teacher) for teacher in teachers]
+stored = lab.all_embeddings(teachers)
 vectors = variance.teacher_vectors(stored, rows)
 cosines = variance.batch_cosines(vectors)
 print(f"{len(teachers)} teachers, {batches} batches of {batch_size} sentences, {vectors.shape[-1]} dimensions")

@@ -54,7 +54,7 @@ teachers = lab.teachers()
 # %%
 batch_size = lab.profile.training.batch_size
 rows = variance.sample_batches(len(lab.corpus), batch_size, 10, seed)
-stored = [lab.embeddings(teacher) for teacher in teachers]
+stored = lab.all_embeddings(teachers)
 cosines = variance.batch_cosines(variance.teacher_vectors(stored, rows))
 sentences = [lab.corpus.sentences[row] for row in rows[0]]
 explorer = explorers.ensemble_explorer(cosines[:, 0], sentences, variance.averaging_law(cosines, seed=seed))

@@ -1,0 +1,137 @@
+"""The short cut to the [CLS] state gives what the whole model gives, and the cheap dropout is a dropout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from scipy import stats
+from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
+
+from distillcse_kit.cls_only import cls_state, is_like_bert
+from distillcse_kit.dropout import CheapDropout, dropout_mask, use_cheap_dropout
+from distillcse_kit.encoder import SentenceEncoder
+
+SHAPE = {
+    "vocab_size": 90,
+    "hidden_size": 24,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "intermediate_size": 48,
+    "max_position_embeddings": 40,
+}
+
+
+def model_of(kind: str, **changes: Any) -> Any:
+    torch.manual_seed(3)
+    if kind == "bert":
+        return BertModel(BertConfig(**SHAPE, **changes), add_pooling_layer=False).eval()
+    return RobertaModel(RobertaConfig(**SHAPE, pad_token_id=1, **changes), add_pooling_layer=False).eval()
+
+
+def batch() -> dict[str, torch.Tensor]:
+    lengths = torch.tensor([9, 4, 12, 1, 12])
+    mask = (torch.arange(12) < lengths[:, None]).long()
+    ids = torch.randint(5, 90, (5, 12), generator=torch.Generator().manual_seed(1))
+    return {"input_ids": torch.where(mask.bool(), ids, 1), "attention_mask": mask}
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+@pytest.mark.parametrize("cheap", [False, True])
+def test_states_and_gradients_are_those_of_the_whole_model(kind: str, cheap: bool) -> None:
+    model, whole = model_of(kind), model_of(kind)
+    if cheap:
+        use_cheap_dropout(model)
+    assert is_like_bert(model)
+    expected = whole(**batch()).last_hidden_state[:, 0]
+    found = cls_state(model, batch())
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    found.pow(3).sum().backward()
+    expected.pow(3).sum().backward()
+    of_whole = dict(whole.named_parameters())
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(weight.grad, of_whole[name].grad, atol=2e-4, rtol=1e-4)
+
+
+def test_one_layer_and_one_sentence() -> None:
+    torch.manual_seed(0)
+    model = BertModel(BertConfig(**SHAPE | {"num_hidden_layers": 1}), add_pooling_layer=False).eval()
+    one = {name: rows[:1] for name, rows in batch().items()}
+    torch.testing.assert_close(cls_state(model, one), model(**one).last_hidden_state[:, 0], atol=1e-6, rtol=1e-5)
+
+
+def test_the_encoder_takes_the_short_cut_for_cls_only(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def short(model: Any, batch: Any) -> torch.Tensor:
+        calls.append("short")
+        return cls_state(model, batch)
+
+    monkeypatch.setattr("distillcse_kit.encoder.cls_state", short)
+    for pooling in ("cls", "cls_before_pooler", "avg", "avg_top2"):
+        SentenceEncoder.load(tiny, pooling).encode(["the cook washes a red bowl"])  # type: ignore[arg-type]
+        calls.append(pooling)
+    assert calls == ["short", "cls", "short", "cls_before_pooler", "avg", "avg_top2"]
+
+
+def test_a_decoder_is_not_taken_for_an_encoder() -> None:
+    assert not is_like_bert(model_of("bert", is_decoder=True))
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.03])
+def test_the_mask_drops_a_share_p_independently_and_keeps_the_mean(p: float) -> None:
+    torch.manual_seed(0)
+    mask = dropout_mask(torch.Size([400, 501]), p)
+    dropped = (mask == 0).numpy()
+    assert stats.binomtest(int(dropped.sum()), dropped.size, p).pvalue > 0.001
+    assert mask[mask > 0].unique().tolist() == pytest.approx([1 / (1 - round(p * 65536) / 65536)])
+    # Four elements come of one draw: neighbours at every distance up to four must still be independent.
+    flat = dropped.ravel()
+    for distance in (1, 2, 3, 4):
+        both = int((flat[:-distance] & flat[distance:]).sum())
+        assert stats.binomtest(both, len(flat) - distance, p * p).pvalue > 0.001
+    # Every place within a draw drops the same share.
+    for place in range(4):
+        assert stats.binomtest(int(flat[place::4].sum()), len(flat[place::4]), p).pvalue > 0.001
+
+
+def test_the_mask_follows_the_global_seed() -> None:
+    torch.manual_seed(5)
+    first = dropout_mask(torch.Size([7, 3]), 0.5)
+    second = dropout_mask(torch.Size([7, 3]), 0.5)
+    torch.manual_seed(5)
+    assert torch.equal(dropout_mask(torch.Size([7, 3]), 0.5), first) and not torch.equal(first, second)
+
+
+def test_cheap_dropout_is_off_in_evaluation_and_at_p_0_and_all_at_p_1() -> None:
+    states = torch.rand(6, 5)
+    assert torch.equal(CheapDropout(0.5).eval()(states), states)
+    assert torch.equal(CheapDropout(0.0).train()(states), states)
+    assert torch.equal(CheapDropout(1.0).train()(states), torch.zeros(6, 5))
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_training_views_have_the_spread_of_torchs_own_dropout(kind: str) -> None:
+    """Mean and standard deviation over masks of each state, against nn.Dropout in the whole model."""
+    plain, cheap = model_of(kind).train(), model_of(kind).train()
+    use_cheap_dropout(cheap)
+    assert not any(type(module) is torch.nn.Dropout for module in cheap.modules())
+    torch.manual_seed(0)
+    repeats = 300
+    with torch.no_grad():
+        expected = torch.stack([plain(**batch()).last_hidden_state[:, 0] for _ in range(repeats)])
+        found = torch.stack([cls_state(cheap, batch()) for _ in range(repeats)])
+    error = (expected.var(0) / repeats + found.var(0) / repeats).sqrt()
+    assert ((expected.mean(0) - found.mean(0)) / error).abs().mean() < 1.0  # 0.8 for equal distributions
+    assert (found.std(0) / expected.std(0)).mean() == pytest.approx(1, abs=0.03)
+
+
+def test_what_is_saved_knows_nothing_of_it(tiny: Path, tmp_path: Path) -> None:
+    encoder = SentenceEncoder.load(tiny)
+    before = encoder.save(tmp_path / "before")
+    use_cheap_dropout(encoder.model)
+    after = encoder.save(tmp_path / "after")
+    assert (before / "config.json").read_text() == (after / "config.json").read_text()
+    assert sorted(file.name for file in before.iterdir()) == sorted(file.name for file in after.iterdir())
