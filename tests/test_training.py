@@ -1,0 +1,370 @@
+"""The training loop: what a step computes, what a run keeps, and that a stopped run goes on as if nothing had been."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from distillcse_kit import training as module
+from distillcse_kit.config import DistillationSettings, TrainingSettings
+from distillcse_kit.data.pairs import SentencePairs
+from distillcse_kit.encoder import SentenceEncoder
+from distillcse_kit.errors import KitError
+from distillcse_kit.evaluation import score_pairs
+from distillcse_kit.shuffling import group_mean
+from distillcse_kit.store import Store
+from distillcse_kit.teachers import TeacherEnsemble, embed_corpus
+from distillcse_kit.training import (
+    Corpus,
+    Distillation,
+    Run,
+    Trainee,
+    Trainer,
+    batch_losses,
+    batch_rows,
+    tokenized,
+    train,
+)
+
+
+def small(base: Path, **changes: Any) -> TrainingSettings:
+    settings = {"steps": 6, "batch_size": 8, "evaluate_every": 2, "precision": "float32", "learning_rate": 1e-3}
+    return TrainingSettings(base=str(base), **(settings | changes))  # type: ignore[arg-type]
+
+
+def lesson_of(store: Store, teacher: Path, corpus: Corpus, **settings: Any) -> Distillation:
+    encoder = SentenceEncoder.load(teacher)
+    embeddings = embed_corpus(store, encoder, tokenized(store, encoder, corpus), corpus.fingerprint, None)
+    return Distillation(DistillationSettings(**settings), TeacherEnsemble({"teacher": embeddings}))
+
+
+def weights_of(run: Run) -> dict[str, torch.Tensor]:
+    return load_file(run.folder / "model.safetensors")
+
+
+def same(first: Run, second: Run) -> bool:
+    one, other = weights_of(first), weights_of(second)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+# ---------------------------------------------------------------- batches
+
+
+def test_an_epoch_has_every_row_once_and_its_last_batch_is_what_is_left(tiny: Path) -> None:
+    batches = list(batch_rows(21, small(tiny, steps=7)))
+    assert [len(batch) for batch in batches] == [8, 8, 5, 8, 8, 5, 8]
+    first, second = np.concatenate(batches[:3]), np.concatenate(batches[3:6])
+    assert sorted(first) == sorted(second) == list(range(21)) and first.tolist() != second.tolist()
+
+
+def test_the_order_is_decided_by_the_seed(tiny: Path) -> None:
+    orders = [np.concatenate(list(batch_rows(50, small(tiny, seed=seed)))).tolist() for seed in (0, 0, 1)]
+    assert orders[0] == orders[1] != orders[2]
+
+
+# ---------------------------------------------------------------- losses of a batch
+
+
+def rows_and_batch(trainee: Trainee, corpus: Corpus, rows: list[int]) -> dict[str, torch.Tensor]:
+    return trainee.encoder.pad(trainee.encoder.tokenize([corpus.sentences[row] for row in rows]))
+
+
+def brute_losses(
+    vectors: np.ndarray, targets: np.ndarray, temperature: float, wanted: DistillationSettings
+) -> tuple[float, float]:
+    """Eq 1 and 2 with loops; without dropout both views are the same vectors."""
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines, n = unit @ unit.T, len(unit)
+    contrast = distil = 0.0
+    for i in range(n):
+        contrast -= math.log(math.exp(cosines[i, i] / temperature) / sum(np.exp(cosines[i] / temperature))) / n
+        others = [j for j in range(n) if j != i]
+        q = np.exp((targets[i, others] - targets[i, others].max()) / wanted.teacher_temperature)
+        p = np.exp(cosines[i, others] / wanted.student_temperature)
+        distil -= float((q / q.sum() * np.log(p / p.sum())).sum()) / n
+    return contrast, distil
+
+
+@pytest.mark.parametrize("shuffle", ["none", "group_mean"])
+@pytest.mark.parametrize("distil_only", [False, True])
+def test_the_joint_loss_is_eq_3(
+    tiny: Path, other_vocabulary: Path, corpus: Corpus, store: Store, shuffle: Any, distil_only: bool
+) -> None:
+    """A teacher of another width and vocabulary; evaluation mode, so that both views agree."""
+    wanted = {"shuffle": shuffle, "weight": 0.7, "student_temperature": 0.1, "teacher_temperature": 0.05}
+    lesson = lesson_of(store, other_vocabulary, corpus, distil_only=distil_only, **wanted)
+    settings, rows = small(tiny), [3, 17, 40, 5, 99]
+    trainee = Trainee(settings).eval()
+    batch = rows_and_batch(trainee, corpus, rows)
+    parts = batch_losses(trainee, batch, np.array(rows), settings, lesson, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        vectors = trainee(batch).double().numpy()
+    teacher = SentenceEncoder.load(other_vocabulary).encode([corpus.sentences[row] for row in rows])
+    unit = teacher / np.linalg.norm(teacher, axis=1, keepdims=True)
+    targets = unit @ unit.T
+    if shuffle == "group_mean":
+        targets = group_mean(torch.from_numpy(targets), 0.1, 1.0, 0.05).numpy()
+    contrast, distil = brute_losses(vectors, targets, settings.temperature, lesson.settings)
+    assert parts["distillation"].item() == pytest.approx(distil, abs=0.02)  # the teacher is stored in float16
+    assert ("contrastive" in parts) is not distil_only
+    if not distil_only:
+        assert parts["contrastive"].item() == pytest.approx(contrast, rel=1e-4)
+    total = (0 if distil_only else parts["contrastive"].item()) + 0.7 * parts["distillation"].item()
+    assert parts["loss"].item() == pytest.approx(total, rel=1e-5)
+
+
+def test_two_views_differ_by_dropout_in_training_only(tiny: Path, corpus: Corpus) -> None:
+    trainee = Trainee(small(tiny))
+    batch = rows_and_batch(trainee, corpus, [0, 1])
+    assert torch.equal(trainee.eval()(batch), trainee(batch))
+    assert not torch.equal(trainee.train()(batch), trainee(batch))
+
+
+def test_the_head_works_in_training_and_is_not_in_the_embedding(tiny: Path, corpus: Corpus) -> None:
+    trainee = Trainee(small(tiny)).eval()
+    batch = rows_and_batch(trainee, corpus, [0, 1])
+    linear = trainee.head[0]
+    expected = torch.tanh(trainee.encoder(batch) @ linear.weight.T + linear.bias)
+    torch.testing.assert_close(trainee(batch), expected)
+    without = Trainee(small(tiny, head=False)).eval()
+    torch.testing.assert_close(without(batch), without.encoder(batch))
+
+
+def test_the_masked_lm_loss_trains_the_same_encoder(tiny: Path, corpus: Corpus) -> None:
+    settings = small(tiny, mlm_weight=0.1, mlm_share=0.5)
+    trainee = Trainee(settings)
+    parts = batch_losses(
+        trainee, rows_and_batch(trainee, corpus, [0, 1, 2]), np.arange(3), settings, None, torch.Generator()
+    )
+    assert parts["loss"].item() == pytest.approx((parts["contrastive"] + 0.1 * parts["masked_lm"]).item(), rel=1e-6)
+    parts["masked_lm"].backward()
+    assert trainee.encoder.model.embeddings.word_embeddings.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("rows", [[4], [4, 9]])
+def test_a_last_batch_of_one_or_two_is_finite(tiny: Path, corpus: Corpus, store: Store, rows: list[int]) -> None:
+    settings = small(tiny)
+    lesson = lesson_of(store, tiny, corpus, shuffle="group_p")
+    trainee = Trainee(settings)
+    batch = rows_and_batch(trainee, corpus, rows)
+    parts = batch_losses(trainee, batch, np.array(rows), settings, lesson, torch.Generator().manual_seed(0))
+    parts["loss"].backward()
+    assert all(math.isfinite(value.item()) for value in parts.values())
+    assert all(torch.isfinite(p.grad).all() for p in trainee.parameters() if p.grad is not None)
+
+
+# ---------------------------------------------------------------- a run
+
+
+def test_a_run_keeps_the_best_checkpoint_and_what_made_it(
+    tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store
+) -> None:
+    run = train(store, small(tiny), corpus, dev, label=None)
+    assert [row["step"] for row in run.history] == [2, 4, 6]
+    best = max(row["dev"] for row in run.history)
+    assert run.scores["dev"] == best
+    assert score_pairs(run.encoder(), dev) == pytest.approx(best, abs=1e-3)
+    assert run.about["training"]["learning_rate"] == 1e-3 and run.about["versions"]["torch"] == torch.__version__
+    assert run.about["corpus"] == {"fingerprint": "test-corpus", "sentences": 100}
+    assert not [file for file in run.folder.rglob("*") if file.suffix in (".bin", ".pt", ".pth", ".pkl", ".ckpt")]
+    assert (run.folder / "model.safetensors").is_file()
+
+
+def test_a_run_is_made_once_and_another_seed_is_another_run(
+    tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, other = (train(store, small(tiny, seed=seed), corpus, dev, label=None) for seed in (0, 1))
+    assert first.folder != other.folder and not same(first, other)
+    monkeypatch.setattr(module, "Trainer", None)
+    assert train(store, small(tiny), corpus, dev, label=None).folder == first.folder
+
+
+def test_the_same_seed_gives_the_same_weights(tiny: Path, corpus: Corpus, dev: SentencePairs, tmp_path: Path) -> None:
+    runs = [train(Store(tmp_path / name), small(tiny), corpus, dev, label=None) for name in "ab"]
+    assert same(*runs) and runs[0].history == runs[1].history
+
+
+def test_the_learning_rate_decays_linearly_to_zero(
+    tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    step = torch.optim.AdamW.step
+
+    def spy(self: torch.optim.AdamW, *args: Any, **kwargs: Any) -> Any:
+        rates.append(self.param_groups[0]["lr"])
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", spy)
+    train(store, small(tiny, steps=4), corpus, dev, label=None)
+    assert rates == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
+
+
+def test_a_saved_student_gives_the_same_embeddings_in_sentence_transformers(
+    tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store
+) -> None:
+    models = pytest.importorskip("sentence_transformers")
+    run = train(store, small(tiny), corpus, dev, lesson_of(store, tiny, corpus, shuffle="group_p"), label=None)
+    texts = [*corpus.sentences[:9], "word " * 80]
+    theirs = models.SentenceTransformer(str(run.folder), device="cpu").encode(texts)
+    np.testing.assert_allclose(run.encoder().encode(texts), theirs, atol=1e-5)
+
+
+# ---------------------------------------------------------------- stopping and going on
+
+
+class Stopped(Exception):
+    """Stands for a power cut."""
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Save at every dev score, and stop when the step has been saved."""
+    save = Trainer._save
+
+    def save_and_stop(self: Trainer, at: int) -> None:
+        save(self, at)
+        if at == step:
+            raise Stopped
+
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(Trainer, "_save", save_and_stop)
+
+
+@pytest.mark.parametrize("student", [False, True])
+def test_a_stopped_run_ends_as_one_that_was_not(
+    tiny: Path, corpus: Corpus, dev: SentencePairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, student: bool
+) -> None:
+    whole, cut = Store(tmp_path / "whole"), Store(tmp_path / "cut")
+    lessons = [lesson_of(store, tiny, corpus, shuffle="group_p") if student else None for store in (whole, cut)]
+    settings = small(tiny, mlm_weight=0.1)
+    expected = train(whole, settings, corpus, dev, lessons[0], label=None)
+    with monkeypatch.context() as patched:
+        stop_after(patched, 4)
+        with pytest.raises(Stopped):
+            train(cut, settings, corpus, dev, lessons[1], label=None)
+    assert not list((cut.root / "runs").glob("*/run.json")), "a stopped run must not look finished"
+    steps: list[int] = []
+    step = Trainer._step
+    monkeypatch.setattr(Trainer, "_step", lambda self, at, rows: steps.append(at) or step(self, at, rows))
+    found = train(cut, settings, corpus, dev, lessons[1], label=None)
+    assert steps == [5, 6]
+    assert found.folder.name == expected.folder.name
+    assert same(found, expected) and found.history == expected.history
+    assert not list((cut.root / "runs").glob("*.checkpoint"))
+
+
+def test_other_settings_do_not_resume(
+    tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        stop_after(patched, 4)
+        with pytest.raises(Stopped):
+            train(store, small(tiny), corpus, dev, label=None)
+    steps: list[int] = []
+    step = Trainer._step
+    monkeypatch.setattr(Trainer, "_step", lambda self, at, rows: steps.append(at) or step(self, at, rows))
+    train(store, small(tiny, temperature=0.06), corpus, dev, label=None)
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "foreign"])
+def test_a_damaged_checkpoint_starts_again(
+    tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    with monkeypatch.context() as patched:
+        stop_after(patched, 2)
+        with pytest.raises(Stopped):
+            train(store, small(tiny), corpus, dev, label=None)
+    (checkpoint,) = (store.root / "runs").glob("*.checkpoint")
+    content = checkpoint.read_bytes()
+    checkpoint.write_bytes({"cut": content[: len(content) // 2], "empty": b"", "foreign": b"not safetensors"}[damage])
+    run = train(store, small(tiny), corpus, dev, label=None)
+    assert [row["step"] for row in run.history] == [2, 4, 6]
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
+    tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SentenceEncoder, "save_into", full)
+        with pytest.raises(KitError, match=r"No space left on device.*free space and start again"):
+            train(store, small(tiny), corpus, dev, label=None)
+    assert not [path for path in (store.root / "runs").iterdir() if path.is_dir()]
+    assert train(store, small(tiny), corpus, dev, label=None).scores
+
+
+def test_a_killed_process_goes_on(tiny: Path, corpus: Corpus, dev: SentencePairs, tmp_path: Path) -> None:
+    """SIGKILL, which nothing can catch, in the middle of a run with checkpoints."""
+    task = tmp_path / "task.json"
+    settings = {"base": str(tiny), "steps": 4000, "batch_size": 8, "evaluate_every": 2, "precision": "float32"}
+    task.write_text(json.dumps([settings, corpus.sentences, dev.first, dev.second, dev.score]))
+    code = f"""
+import json
+from distillcse_kit import training
+from distillcse_kit.config import TrainingSettings
+from distillcse_kit.data.pairs import SentencePairs
+from distillcse_kit.store import Store
+training.CHECKPOINT_SECONDS = -1.0
+settings, sentences, first, second, score = json.load(open({str(task)!r}))
+training.train(Store({str(tmp_path / "store")!r}), TrainingSettings(**settings),
+               training.Corpus(sentences, "test-corpus"), SentencePairs("dev", first, second, score), label=None)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path)), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    runs = tmp_path / "store" / "runs"
+    deadline = time.monotonic() + 120
+    while not list(runs.glob("*.checkpoint")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)  # polls for the file; no wait decides the result
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not list(runs.glob("*/run.json"))
+    store = Store(tmp_path / "store")
+    trainer = Trainer(
+        store,
+        TrainingSettings(**settings),
+        corpus,
+        dev,
+        None,
+        next(iter(runs.glob("*.checkpoint"))),  # type: ignore[arg-type]
+    )
+    assert trainer._resume() >= 2 and trainer.history[-1]["step"] >= 2
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+def test_a_corpus_of_one_sentence(tiny: Path, dev: SentencePairs, store: Store) -> None:
+    with pytest.raises(KitError, match="at least two sentences"):
+        train(store, small(tiny), Corpus(["one sentence"], "one"), dev, label=None)
+
+
+def test_teachers_of_another_corpus(tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store) -> None:
+    lesson = Distillation(DistillationSettings(), TeacherEnsemble({"t": np.ones((7, 4), np.float16)}))
+    with pytest.raises(KitError, match="embedded 7 sentences, the corpus has 100; embed this corpus"):
+        train(store, small(tiny), corpus, dev, lesson, label=None)
+
+
+def test_a_loss_that_is_not_finite(tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store) -> None:
+    with pytest.raises(KitError, match=r"loss is (nan|inf) at step \d+; lower the learning rate"):
+        train(store, small(tiny, learning_rate=1e30), corpus, dev, label=None)
+    assert not list((store.root / "runs").glob("*/run.json"))
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(KitError, match=r"is not a run folder .*run\.json"):
+        Run.load(tmp_path)
