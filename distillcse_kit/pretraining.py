@@ -32,6 +32,8 @@ from distillcse_kit.store import Store, as_text, new_folder
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
+CHECKPOINT_STEPS = 1_000  # a multiple of the loss curve's steps
+
 
 @dataclass(frozen=True)
 class PretrainingSettings:
@@ -325,7 +327,7 @@ def pretrain(
 def run_pretraining(
     state: Pretraining, text: TokenizedText, tokenizer: BertTokenizer, compile_model: bool, every: int = 100
 ) -> None:
-    """Take the remaining steps; a row of the loss curve every ``every`` steps, a checkpoint every 1,000."""
+    """Take the remaining steps; a row of the loss curve every ``every`` steps, now and then a checkpoint."""
     settings, model = state.settings, state.model
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     nn.Module.to(model, device).train()
@@ -360,7 +362,7 @@ def run_pretraining(
             state.curve.append({"step": state.step, "loss": round(total / steps, 4), "tokens_per_second": rate})
             progress.set_postfix(loss=f"{total / steps:.3f}", tokens_per_second=rate)
             total, seen, began = 0.0, 0, time.monotonic()
-        if state.step % 1_000 == 0:
+        if state.step % CHECKPOINT_STEPS == 0:
             state.save()
     progress.close()
     model.cpu().eval()

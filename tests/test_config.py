@@ -1,0 +1,109 @@
+"""Settings refuse what makes no sense, by name; presets are the published ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from distillcse_kit.config import (
+    PRESETS,
+    DistillationSettings,
+    Profile,
+    TrainingSettings,
+    as_json,
+    preset_named,
+    profile_named,
+    with_changes,
+)
+from distillcse_kit.errors import KitError
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("pooling", "max", "Unknown pooling 'max'; choose one of cls, cls_before_pooler, avg"),
+        ("precision", "int8", "Unknown precision"),
+        ("temperature", 0.0, "temperature is 0.0; it must be greater than 0"),
+        ("temperature", float("nan"), "temperature is nan"),
+        ("learning_rate", -1.0, "learning_rate is -1.0"),
+        ("steps", 0, "steps is 0"),
+        ("batch_size", 0, "batch_size is 0"),
+        ("evaluate_every", 0, "evaluate_every is 0"),
+        ("gradient_clip", 0.0, "gradient_clip is 0.0"),
+        ("mlm_share", 0.0, r"mlm_share is 0.0; it must lie in \(0, 1\]"),
+        ("mlm_weight", -0.1, "mlm_weight is -0.1"),
+        ("max_tokens", 2, "max_tokens is 2"),
+        ("seed", -1, "seed is -1"),
+    ],
+)
+def test_training_settings(name: str, value: Any, message: str) -> None:
+    with pytest.raises(KitError, match=message):
+        TrainingSettings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shuffle": "all"}, "Unknown shuffle 'all'"),
+        ({"divergence": "l2"}, "Unknown divergence"),
+        ({"objective": "mse"}, "Unknown objective"),
+        ({"p": 0.0}, r"p is 0.0; it must lie in \(0, 1\]"),
+        ({"p": 1.1}, "p is 1.1"),
+        ({"p": float("nan")}, "p is nan"),
+        ({"student_temperature": 0.0}, "student_temperature is 0.0"),
+        ({"teacher_temperature": -0.01}, "teacher_temperature is -0.01"),
+        ({"group_temperature": 0.0}, "group_temperature is 0.0"),
+        ({"weight": 0.0}, "weight is 0.0"),
+        ({"group_size": 0}, "group_size is 0"),
+        ({"pairs_per_row": 0}, "pairs_per_row is 0"),
+        ({"band_start": 5, "band_end": 5}, "rank band 5..5 is empty"),
+        ({"band_start": -1}, "rank band -1..12 is empty"),
+        ({"teacher_margin": 1.0}, "teacher_margin is 1.0"),
+    ],
+)
+def test_distillation_settings(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(KitError, match=message):
+        DistillationSettings(**changes)
+
+
+@pytest.mark.parametrize("name", ["sentences", "teachers", "seeds", "rounds"])
+def test_profiles(name: str) -> None:
+    with pytest.raises(KitError, match=f"{name} is 0"):
+        Profile("none", TrainingSettings(), **{name: 0})
+
+
+def test_the_two_published_ways_differ_as_paper_and_script_do() -> None:
+    """Section 2 of the paper; the script's temperatures and steps are those of its authors' repository."""
+    paper, code = PRESETS["paper"], PRESETS["authors-code"]
+    assert (paper.training.temperature, paper.training.learning_rate) == (0.05, 3e-5)
+    assert (paper.training.batch_size, paper.training.max_tokens, paper.training.evaluate_every) == (64, 32, 125)
+    assert (paper.distillation.student_temperature, paper.distillation.teacher_temperature) == (0.02, 0.01)
+    assert (paper.distillation.shuffle, paper.distillation.p, paper.distillation.group_temperature) == (
+        "group_p",
+        0.1,
+        1,
+    )
+    assert (code.distillation.student_temperature, code.distillation.teacher_temperature) == (0.025, 0.0125)
+    assert 15_625 * paper.training.batch_size == 1_000_000
+
+
+def test_changes_are_a_copy_and_unknown_names_are_refused() -> None:
+    settings = TrainingSettings()
+    assert with_changes(settings, steps=7).steps == 7 and settings.steps != 7
+    with pytest.raises(KitError, match=r"Unknown parameter 'stepps'; choose among .*steps"):
+        with_changes(settings, stepps=7)
+    with pytest.raises(KitError, match="p is 2"):
+        with_changes(DistillationSettings(), p=2)
+
+
+def test_unknown_names() -> None:
+    with pytest.raises(KitError, match="Unknown profile 'big'; choose one of smoke, laptop, paper"):
+        profile_named("big")
+    with pytest.raises(KitError, match="Unknown preset 'mine'; choose one of paper, authors-code"):
+        preset_named("mine")
+
+
+def test_settings_come_back_from_json() -> None:
+    settings = DistillationSettings(p=0.3, shuffle="group_mean")
+    assert DistillationSettings(**as_json(settings)) == settings
