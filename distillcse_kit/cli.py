@@ -480,6 +480,26 @@ def _evaluated_pairs(arguments: argparse.Namespace) -> dict[str, SentencePairs]:
     return {task: load_sts(task, data_dir, arguments.split) for task in tasks}
 
 
+# ------------------------------------------------------------------ bench
+
+
+def _bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quick", action="store_true", help="fewer repeats: two minutes instead of six")
+    parser.add_argument(
+        "--corpus", metavar="SOURCE", default="builtin", help="sentences to measure on (default: the built-in ones)"
+    )
+    _add_json(parser)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from distillcse_kit.bench.run import run_bench
+
+    _check_json(arguments.json)
+    print("Ratios within this run: median [quartiles]. About 2 minutes with --quick, 6 without.", flush=True)
+    _write_json(arguments.json, run_bench(arguments.quick, arguments.corpus, lambda line: print(line, flush=True)))
+    return 0
+
+
 COMMANDS: dict[str, Command] = {
     "doctor": Command(
         "look at this machine and installation",
@@ -522,6 +542,14 @@ COMMANDS: dict[str, Command] = {
         "pairs of a set.",
         _evaluate_arguments,
         _evaluate,
+    ),
+    "bench": Command(
+        "measure the speed of the kit against the plain way",
+        "Measures shuffling, training steps, whole jobs, encoding, the embedding store and memory beside the plain way "
+        "of the same work, in turns, and prints ratios with their quartiles: absolute times say little on a busy "
+        "machine.",
+        _bench_arguments,
+        _bench,
     ),
 }
 

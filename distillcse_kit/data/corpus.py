@@ -206,7 +206,7 @@ def _pick_column(names: Sequence[str], column: str | None, origin: str) -> str:
         return names[0]
     raise KitError(
         f"{origin}: none of the columns {', '.join(names)} is one that the kit knows ({', '.join(SENTENCE_COLUMNS)}); "
-        f"name the column that holds the sentences with --column."
+        f"name the column that holds the sentences with --column, or rename it to sentence."
     )
 
 

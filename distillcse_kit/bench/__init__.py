@@ -1,0 +1,1 @@
+"""Measuring the kit against the plain way of the same work."""
