@@ -153,7 +153,7 @@ histories = {"SimCSE teachers": [run.history for run in teachers]} | {
 # %%
 figure, (left, right) = new_axes(1, 2, width=11, height=4.4)
 draw_history(left, histories, "dev")
-draw_history(right, {name: runs for name, runs in histories.items() if name in students}, "distillation")
+draw_history(right, histories, "distillation")
 left.set_title("dev score")
 right.set_title("distillation loss, each against its own targets")
 left.legend(fontsize=8)
@@ -174,9 +174,10 @@ score_frame(table)
 
 # %%
 figure, axes = new_axes(1, 2, width=13, height=4)
+trained = {name: scores for name, scores in table.items() if name != "base, no training"}
 for ax, task in zip(axes, ("dev", lab.headline), strict=True):
-    draw_score_table(ax, {name: scores[task] for name, scores in table.items()}, baseline="vanilla distillation")
-    ax.set_title(f"{task}: {lab.profile.seeds} seeds a method")
+    draw_score_table(ax, {name: scores[task] for name, scores in trained.items()}, baseline="vanilla distillation")
+    ax.set_title(f"{task}: {lab.profile.seeds} seeds a method (base: {table['base, no training'][task][0]:.1f})")
 show(figure, "05_scores", figures, settings)
 
 # %% [markdown]

@@ -94,9 +94,11 @@ score_frame(table)
 
 # %%
 figure, axes = new_axes(1, 2, width=14, height=4.6)
+seeded = {row: scores for row, scores in table.items() if row not in ("tf-idf word overlap", "base, no training")}
 for ax, task in zip(axes, ("dev", lab.headline), strict=True):
-    draw_score_table(ax, {row: scores[task] for row, scores in table.items()}, baseline="vanilla distillation")
-    ax.set_title(f"{task}, {lab.profile.seeds} seeds a method")
+    draw_score_table(ax, {row: scores[task] for row, scores in seeded.items()}, baseline="vanilla distillation")
+    lines = {"tf-idf": table["tf-idf word overlap"][task][0], "base": table["base, no training"][task][0]}
+    ax.set_title(f"{task}, {lab.profile.seeds} seeds ({', '.join(f'{k} {v:.1f}' for k, v in lines.items())})")
 show(figure, "07_main_table", figures, settings)
 
 # %% [markdown]
