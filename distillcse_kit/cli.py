@@ -568,7 +568,12 @@ def _parser(chosen: str | None) -> _Parser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status: 0, 1 (ran, but something failed or is missing) or 2 (a mistake)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    given = _parser(words[0] if words else None).parse_args(words)
+    parser = _parser(words[0] if words else None)
+    given, unknown = parser.parse_known_args(words)
+    if unknown:  # not left to argparse, which would point to the help that has no command's flags
+        parser.exit(
+            2, f"distillcse {given.command}: unknown {' '.join(unknown)}; see distillcse {given.command} --help.\n"
+        )
     try:
         return COMMANDS[given.command].run(given)
     except KitError as error:

@@ -16,7 +16,7 @@ from typing import Any
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.statistics import seed_interval
 from distillcse_kit.evaluation.sts import PAPER_TASKS
-from distillcse_kit.store import read_json
+from distillcse_kit.store import read_json, write_json
 
 RESULTS = Path(__file__).parent / "results"
 REAL_RUN = RESULTS / "real_laptop.json"
@@ -137,15 +137,21 @@ def shipped_run(path: Path = REAL_RUN) -> ShippedRun | None:
     """A shipped run (``REAL_RUN`` or ``BUILTIN_RUN``); None if this installation has none.
 
     Raises:
-        KitError: the file is damaged, or lacks settings, command or table.
+        KitError: the file is damaged, or lacks settings, command, table or the order of its rows.
     """
     if not path.is_file():
         return None
     content = read_json(path)
     try:
-        return ShippedRun(content["settings"], content["command"], content["table"])
+        table = {row: content["table"][row] for row in content["rows"]}
+        return ShippedRun(content["settings"], content["command"], table)
     except (KeyError, TypeError) as error:
         raise KitError(f"{path} is not a table of results ({error} is missing); install the kit again.") from error
+
+
+def write_run(path: Path, run: ShippedRun) -> None:
+    """Write what ``shipped_run`` reads. JSON objects have no order here, so that of the rows is kept beside them."""
+    write_json(path, {"settings": run.settings, "command": run.command, "rows": list(run.table), "table": run.table})
 
 
 def markdown_table(table: Mapping[str, Mapping[str, Sequence[float]]]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -20,10 +19,12 @@ from distillcse_kit.published import (
     REAL_RUN,
     TABLE_4,
     TABLE_5,
+    ShippedRun,
     markdown_table,
     shipped_run,
     systems_above,
     table_4,
+    write_run,
 )
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
@@ -85,16 +86,18 @@ def test_distillcse_is_not_the_best_on_bert_base() -> None:
     assert systems_above(100) == []
 
 
-def test_the_shipped_run_is_read_or_absent(tmp_path: Path) -> None:
+def test_a_run_comes_back_with_its_rows_in_order(tmp_path: Path) -> None:
     assert shipped_run(tmp_path / "none.json") is None
-    content = {"settings": {"seeds": 5}, "command": "distillcse course", "table": {"base": {"stsb": [50.0, 51.0]}}}
-    path = tmp_path / "real.json"
-    path.write_text(json.dumps(content), encoding="utf-8")
-    run = shipped_run(path)
-    assert run is not None and (run.settings, run.command, run.table) == tuple(content.values())
+    run = ShippedRun({"seeds": 5}, "distillcse course", {"vanilla": {"stsb": [50.0]}, "base": {"stsb": [51.0]}})
+    write_run(tmp_path / "run.json", run)
+    found = shipped_run(tmp_path / "run.json")
+    assert found == run and list(found.table) == ["vanilla", "base"]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"settings": {}, "table": {}}'])
+PIECES = ["{", "[]", '{"settings": {}, "table": {}}', '{"settings": {}, "rows": [], "table": {}}']
+
+
+@pytest.mark.parametrize("text", PIECES)
 def test_a_damaged_run_is_one_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "real.json"
     path.write_text(text, encoding="utf-8")

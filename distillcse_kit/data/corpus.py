@@ -61,7 +61,10 @@ def load_corpus(
             than two sentences.
     """
     if limit is not None and limit < 2:
-        raise KitError(f"limit is {limit}, but contrastive learning needs at least two sentences; give 2 or more.")
+        raise KitError(
+            f"limit is {limit}, but contrastive learning needs at least two sentences; give 2 or more "
+            f"(--sentences of teach, distill and pretrain)."
+        )
     if source == "builtin":
         return _dataset(_builtin(limit, column), limit, "builtin")
     path = Path(source).expanduser()
@@ -151,7 +154,10 @@ def _corpus_in(folder: Path) -> Path:
             f"{_GET_WIKI1M}."
         )
     listed = ", ".join(str(file.relative_to(folder)) for file in files)
-    raise KitError(f"{folder}: several files could be the corpus ({listed}); name one of them with --corpus.")
+    raise KitError(
+        f"{folder}: several files could be the corpus ({listed}); name one of them, as pretrain's file or with "
+        f"--corpus of teach, distill, course and bench."
+    )
 
 
 def _file_sentences(path: Path, column: str | None) -> Iterator[str]:
@@ -184,7 +190,7 @@ def _table_sentences(rows: Iterator[Row], path: Path, column: str | None) -> Ite
     if header is None:
         return
     names = [name.strip() for name in header.fields]
-    position = names.index(_pick_column(names, column, str(path)))
+    position = names.index(_pick_column(names, column, str(path), f" in line {header.line}"))
     for row in rows:
         if len(row.fields) != len(names):
             raise KitError(
@@ -194,19 +200,20 @@ def _table_sentences(rows: Iterator[Row], path: Path, column: str | None) -> Ite
         yield row.fields[position]
 
 
-def _pick_column(names: Sequence[str], column: str | None, origin: str) -> str:
+def _pick_column(names: Sequence[str], column: str | None, origin: str, where: str = "") -> str:
     if column is not None:
         if column in names:
             return column
-        raise KitError(f"{origin}: no column {column}; the columns are {', '.join(names)}.")
+        raise KitError(f"{origin}: no column {column}{where}; the columns are {', '.join(names)}.")
     for known in SENTENCE_COLUMNS:
         if known in names:
             return known
     if len(names) == 1:
         return names[0]
     raise KitError(
-        f"{origin}: none of the columns {', '.join(names)} is one that the kit knows ({', '.join(SENTENCE_COLUMNS)}); "
-        f"name the column that holds the sentences with --column, or rename it to sentence."
+        f"{origin}: none of the columns {', '.join(names)}{where} is one that the kit knows "
+        f"({', '.join(SENTENCE_COLUMNS)}); rename the column that holds the sentences to sentence, or name it with "
+        f"--column of teach, distill and pretrain."
     )
 
 
@@ -268,7 +275,7 @@ def _record_sentences(records: Iterable[tuple[str, Any]], path: Path, column: st
     for where, record in records:
         sentence = record
         if isinstance(record, dict):
-            picked = picked or _pick_column(list(record), column, str(path))
+            picked = picked or _pick_column(list(record), column, str(path), f" in {where}")
             if picked not in record:
                 raise KitError(f"{path}, {where}: the object has no key {picked}; give every object that key.")
             sentence = record[picked]
@@ -285,7 +292,9 @@ def _hub_sentences(name: str, split: str, column: str | None) -> Iterator[str]:
     for batch in dataset.select_columns([picked]).iter(batch_size=10_000):
         for sentence in batch[picked]:
             if sentence is not None and not isinstance(sentence, str):
-                raise KitError(f"{name}: the column {picked} does not hold text; name another with --column.")
+                raise KitError(
+                    f"{name}: the column {picked} does not hold text; name another with --column of teach, distill and pretrain."
+                )
             yield sentence or ""
 
 

@@ -107,11 +107,11 @@ show(figure, "07_main_table", figures, settings)
 
 # %%
 if figures:
-    from distillcse_kit.store import write_json
+    from distillcse_kit.published import ShippedRun, write_run
 
     command = f"distillcse course --profile {lab.profile.name}" + (" --data-dir DATA" if data_dir else "")
     path = Path(figures) / "07_main_table.json"
-    write_json(path, {"settings": settings, "command": command, "table": table})
+    write_run(path, ShippedRun(settings, command, table))
     print(f"The table is in {path}")
 
 # %% [markdown]
