@@ -25,8 +25,8 @@ course: env  ## all notebooks, headless, offline, on the smallest profile (4 min
 	@echo "Running the whole course on the smoke profile: at most 4 minutes ..."
 	@$(RUN)distillcse course --profile smoke --out runs/course-smoke
 
-real: has-data env  ## the course on your data and the laptop profile (about an hour, resumes): make real DATA=folder
-	@echo "Running the whole course on $(DATA), laptop profile: about an hour; a second start goes on where it stopped ..."
+real: has-data env  ## the course on your data and the laptop profile (40 minutes, resumes): make real DATA=folder
+	@echo "Running the whole course on $(DATA), laptop profile: about 40 minutes; a second start goes on where it stopped ..."
 	@$(RUN)distillcse course --profile laptop --data-dir "$(DATA)" --out runs/course-laptop
 
 has-data:

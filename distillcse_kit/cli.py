@@ -195,7 +195,7 @@ def _course_arguments(parser: argparse.ArgumentParser) -> None:
         "--profile",
         metavar="NAME",
         default="smoke",
-        help="smoke (minutes), laptop (an hour) or paper (a GPU); default: smoke",
+        help="smoke (minutes), laptop (40 minutes) or paper (a GPU); default: smoke",
     )
     _add_data(parser)
     parser.add_argument(
@@ -571,9 +571,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser(words[0] if words else None)
     given, unknown = parser.parse_known_args(words)
     if unknown:  # not left to argparse, which would point to the help that has no command's flags
-        parser.exit(
-            2, f"distillcse {given.command}: unknown {' '.join(unknown)}; see distillcse {given.command} --help.\n"
-        )
+        who = f"distillcse {given.command}"
+        parser.exit(2, f"{who}: unrecognized arguments: {' '.join(unknown)}; see {who} --help.\n")
     try:
         return COMMANDS[given.command].run(given)
     except KitError as error:

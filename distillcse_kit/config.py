@@ -207,7 +207,7 @@ PROFILES: dict[str, Profile] = {
         test_pairs=300,
         minutes=4,
     ),
-    "laptop": Profile(name="laptop", training=TrainingSettings(), parallel=True, minutes=60),
+    "laptop": Profile(name="laptop", training=TrainingSettings(), parallel=True, minutes=40),
     "paper": Profile(
         name="paper",
         training=PRESETS["paper"].training,

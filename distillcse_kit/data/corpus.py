@@ -293,7 +293,8 @@ def _hub_sentences(name: str, split: str, column: str | None) -> Iterator[str]:
         for sentence in batch[picked]:
             if sentence is not None and not isinstance(sentence, str):
                 raise KitError(
-                    f"{name}: the column {picked} does not hold text; name another with --column of teach, distill and pretrain."
+                    f"{name}: the column {picked} does not hold text; name another with --column of teach, distill "
+                    f"and pretrain."
                 )
             yield sentence or ""
 

@@ -11,11 +11,11 @@
 # - alignment, uniformity and the narrow cone of an untrained [CLS] vector,
 # - why the training head is thrown away, and how much the choice of pooling is worth.
 #
-# **Time:** about half a minute on smoke; several minutes on laptop, the first time (16 teachers, which all later
+# **Time:** about half a minute on smoke; about 7 minutes on laptop, the first time (16 teachers, which all later
 # notebooks share).
 
 # %% tags=["parameters"]
-profile: str = "smoke"  # smoke (minutes), laptop (an hour for the whole course) or paper (a GPU)
+profile: str = "smoke"  # smoke (minutes), laptop (40 minutes for the whole course) or paper (a GPU)
 seed: int = 0  # of what the notebook draws at random
 data_dir: str = ""  # folder with STS sets; empty: the built-in pairs
 corpus: str = ""  # training sentences, a file or a hub name; empty: found in data_dir, or built in

@@ -11,13 +11,13 @@
 # - that the *expected* loss under Group-P is the loss against group means,
 # - whether students gain from it here, by intervals over seeds.
 #
-# **Time:** half a minute on smoke; on laptop about 15 minutes if no student has been trained yet.
+# **Time:** half a minute on smoke; on laptop about 9 minutes if no student has been trained yet.
 
 # %% [markdown]
 # The parameters, the same in every notebook:
 
 # %% tags=["parameters"]
-profile: str = "smoke"  # smoke (minutes), laptop (an hour for the whole course) or paper (a GPU)
+profile: str = "smoke"  # smoke (minutes), laptop (40 minutes for the whole course) or paper (a GPU)
 seed: int = 0  # of what the notebook draws at random
 data_dir: str = ""  # folder with STS sets; empty: the built-in pairs
 corpus: str = ""  # training sentences, a file or a hub name; empty: found in data_dir, or built in

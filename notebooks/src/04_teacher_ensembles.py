@@ -10,13 +10,13 @@
 # - how students of 1, 2, 4, ... teachers score, and whether "teacher components" beat one teacher,
 # - whether distilling an ensemble is worth it, against using the ensemble itself.
 #
-# **Time:** half a minute on smoke; on laptop about 10 minutes if no student has been trained yet.
+# **Time:** half a minute on smoke; on laptop about 5 minutes if no student has been trained yet.
 
 # %% [markdown]
 # The parameters, the same in every notebook:
 
 # %% tags=["parameters"]
-profile: str = "smoke"  # smoke (minutes), laptop (an hour for the whole course) or paper (a GPU)
+profile: str = "smoke"  # smoke (minutes), laptop (40 minutes for the whole course) or paper (a GPU)
 seed: int = 0  # of what the notebook draws at random
 data_dir: str = ""  # folder with STS sets; empty: the built-in pairs
 corpus: str = ""  # training sentences, a file or a hub name; empty: found in data_dir, or built in

@@ -10,11 +10,10 @@
 # - how to compare methods seed by seed, and what such a comparison cannot say,
 # - how to take a student into sentence-transformers.
 #
-# **Time:** about a minute on smoke; about a quarter of an hour on laptop, the first time (five students of each of five
-# methods).
+# **Time:** less than a minute on smoke; about 8 minutes on laptop, the first time (five students of each of five methods).
 
 # %% tags=["parameters"]
-profile: str = "smoke"  # smoke (minutes), laptop (an hour for the whole course) or paper (a GPU)
+profile: str = "smoke"  # smoke (minutes), laptop (40 minutes for the whole course) or paper (a GPU)
 seed: int = 0  # of what the notebook draws at random
 data_dir: str = ""  # folder with STS sets; empty: the built-in pairs
 corpus: str = ""  # training sentences, a file or a hub name; empty: found in data_dir, or built in

@@ -13,7 +13,7 @@
 # **Time:** under a minute on every profile. Making the shipped encoder took far longer; its figures are below.
 
 # %% tags=["parameters"]
-profile: str = "smoke"  # smoke (minutes), laptop (an hour for the whole course) or paper (a GPU)
+profile: str = "smoke"  # smoke (minutes), laptop (40 minutes for the whole course) or paper (a GPU)
 seed: int = 0  # of what the notebook draws at random
 data_dir: str = ""  # folder with STS sets; empty: the built-in pairs
 corpus: str = ""  # training sentences, a file or a hub name; empty: found in data_dir, or built in
