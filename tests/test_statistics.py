@@ -1,0 +1,150 @@
+"""Intervals beside scipy's for any number of seeds, their coverage, and what a verdict may say."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from distillcse_kit.errors import KitError
+from distillcse_kit.evaluation import SeedInterval, paired_difference, seed_interval, verdict
+
+# ---------------------------------------------------------------- against scipy
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 30])
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95, 0.999])
+def test_an_interval_of_any_number_of_seeds_is_scipys(n: int, confidence: float) -> None:
+    values = np.random.default_rng(n).normal(54, 2, n)
+    found = seed_interval(values.tolist(), confidence)
+    expected = stats.t.interval(confidence, n - 1, loc=values.mean(), scale=stats.sem(values))
+    assert (found.low, found.high) == pytest.approx(expected, rel=1e-12)
+    assert (found.mean + found.half_width, found.n) == (found.high, n)
+    assert found.standard_deviation == pytest.approx(stats.tstd(values))
+    assert seed_interval(values, confidence) == found  # an array will do
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95])
+@pytest.mark.parametrize("n", [2, 5, 12])
+def test_a_paired_difference_of_any_number_of_seeds_is_scipys(n: int, confidence: float) -> None:
+    draw = np.random.default_rng(n)
+    seeds = draw.normal(54, 3, n)
+    a, b = seeds + draw.normal(0.4, 0.5, n), seeds + draw.normal(0, 0.5, n)
+    expected = stats.ttest_rel(a, b).confidence_interval(confidence)
+    found, turned = paired_difference(a.tolist(), b.tolist(), confidence), paired_difference(b, a, confidence)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
+    assert found.mean == pytest.approx(a.mean() - b.mean()) and found.n == n
+
+
+def test_pairing_takes_out_what_the_seeds_share() -> None:
+    shared = [50.0, 55.0, 60.0, 52.0]
+    better = [value + gain for value, gain in zip(shared, [0.5, 0.6, 0.4, 0.5], strict=True)]
+    assert paired_difference(better, shared).low > 0
+    assert seed_interval(better).low < seed_interval(shared).high
+    assert paired_difference(better, shared[::-1]).low < 0  # other pairs, another answer
+
+
+# ---------------------------------------------------------------- coverage
+
+
+@pytest.mark.parametrize("n", [2, 5, 16])
+def test_of_two_thousand_intervals_about_95_percent_hold_the_truth(n: int) -> None:
+    draws = np.random.default_rng(n).normal(57.3, 1.7, (2_000, n))
+    found = [seed_interval(row) for row in draws]
+    assert 0.93 <= np.mean([interval.low <= 57.3 <= interval.high for interval in found]) <= 0.97
+    below, above = (np.mean([side(interval) for interval in found]) for side in (lambda i: i.high < 57.3, missed_above))
+    assert 0.013 <= below <= 0.037 and 0.013 <= above <= 0.037  # the misses lie on both sides
+
+
+def missed_above(interval: SeedInterval) -> bool:
+    return interval.low > 57.3
+
+
+def test_of_two_thousand_paired_differences_about_95_percent_hold_the_truth() -> None:
+    draw = np.random.default_rng(7)
+    hits, narrow = 0, 0
+    for _ in range(2_000):
+        seeds = draw.normal(57, 3, 5)
+        baseline = seeds + draw.normal(0, 0.4, 5)
+        found = paired_difference(seeds + 0.8 + draw.normal(0, 0.4, 5), baseline)
+        hits += found.low <= 0.8 <= found.high
+        narrow += found.half_width < seed_interval(baseline).half_width
+    assert 0.93 <= hits / 2_000 <= 0.97 and narrow > 1_900
+
+
+# ---------------------------------------------------------------- verdicts
+
+SAYS = {
+    "above": (SeedInterval(1.0, 0.999, 5, 0.8), "A lies above B: +1.00 [+0.00, +2.00], 5 seeds."),
+    "below": (SeedInterval(-1.0, 0.75, 5, 0.6), "A lies below B: -1.00 [-1.75, -0.25], 5 seeds."),
+    "around 0": (
+        SeedInterval(0.5, 1.25, 5, 1.0),
+        "A against B is not decided: +0.50 [-0.75, +1.75], 5 seeds; the interval contains 0.",
+    ),
+    "0 is its end": (
+        SeedInterval(1.0, 1.0, 5, 0.8),
+        "A against B is not decided: +1.00 [+0.00, +2.00], 5 seeds; the interval contains 0.",
+    ),
+    "0 is its other end": (
+        SeedInterval(-1.0, 1.0, 5, 0.8),
+        "A against B is not decided: -1.00 [-2.00, +0.00], 5 seeds; the interval contains 0.",
+    ),
+    "one seed": (SeedInterval(4.0, math.nan, 1, math.nan), "A against B: +4.00 from one seed, which decides nothing."),
+}
+
+
+@pytest.mark.parametrize("case", SAYS)
+def test_a_verdict_says_what_the_interval_allows(case: str) -> None:
+    difference, sentence = SAYS[case]
+    assert verdict(difference, "A", "B") == sentence
+
+
+def test_a_verdict_agrees_with_scipys_p_value() -> None:
+    """Decided if and only if the paired t test rejects at 5%, and on the side of the mean."""
+    draw = np.random.default_rng(11)
+    said = set()
+    for _ in range(300):
+        a, b = draw.normal(draw.normal(0, 1), 1, 5), draw.normal(0, 1, 5)
+        sentence, test = verdict(paired_difference(a, b), "A", "B"), stats.ttest_rel(a, b)
+        match = re.search("lies above|lies below|not decided", sentence)
+        assert match
+        expected = "not decided" if test.pvalue > 0.05 else "lies above" if test.statistic > 0 else "lies below"
+        assert match[0] == expected
+        said.add(expected)
+    assert len(said) == 3
+
+
+def test_an_interval_in_words() -> None:
+    assert str(seed_interval([60.0, 62.0])) == "61.00 ± 12.71"  # t of one degree of freedom: 12.706 * 1
+    assert str(seed_interval([60.0])) == "60.00"
+    assert str(seed_interval([60.0, 60.0, 60.0])) == "60.00 ± 0.00"
+
+
+# ---------------------------------------------------------------- what gives no interval
+
+
+@pytest.mark.parametrize("values", [[], [math.nan], [1.0, math.nan], [-math.inf, 1.0], np.array([1.0, np.inf])])
+def test_no_value_or_one_that_is_not_finite(values: list[float]) -> None:
+    with pytest.raises(KitError, match=r"at least one value and only finite ones; look for a failed run\."):
+        seed_interval(values)
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, -0.5, 95.0, math.nan])
+def test_a_confidence_that_is_no_share(confidence: float) -> None:
+    sentence = rf"confidence is {re.escape(str(confidence))}; it must lie in \(0, 1\)"
+    with pytest.raises(KitError, match=sentence):
+        seed_interval([1.0, 2.0], confidence)
+    with pytest.raises(KitError, match=sentence):
+        paired_difference([2.0, 3.0], [1.0, 1.0], confidence)
+
+
+@pytest.mark.parametrize(("a", "b"), [([1.0], [1.0, 2.0]), ([1.0, 2.0], [1.0]), ([], [1.0])])
+def test_values_that_have_no_partner(a: list[float], b: list[float]) -> None:
+    with pytest.raises(KitError, match=f"{len(a)} and {len(b)} values cannot be paired; run both with the same seeds"):
+        paired_difference(a, b)
+    with pytest.raises(KitError, match="at least one value"):
+        paired_difference([], [])
