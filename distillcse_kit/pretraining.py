@@ -72,13 +72,24 @@ class PretrainingSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        counts = ("vocabulary_size", "hidden_size", "layers", "heads", "steps", "tokens_per_batch")
+        for name in (*counts, "vocabulary_sentences"):
+            if getattr(self, name) < 1:
+                raise KitError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.max_tokens < 3:
+            raise KitError(f"max_tokens is {self.max_tokens}; [CLS], one word and [SEP] need at least 3.")
+        if not self.learning_rate > 0:
+            raise KitError(f"learning_rate is {self.learning_rate}; it must be greater than 0.")
+        if not 0 < self.mask_share <= 1:
+            raise KitError(f"mask_share is {self.mask_share}; it must lie in (0, 1].")
+        if not 0 <= self.dropout < 1:
+            raise KitError(f"dropout is {self.dropout}; it must lie in [0, 1).")
+        if self.seed < 0:
+            raise KitError(f"seed is {self.seed}; it must be 0 or more.")
         if self.hidden_size % self.heads:
             raise KitError(
                 f"hidden_size {self.hidden_size} is not a multiple of heads {self.heads}; choose one that is."
             )
-        for name in ("vocabulary_size", "layers", "steps", "tokens_per_batch", "max_tokens"):
-            if getattr(self, name) < 1:
-                raise KitError(f"{name} is {getattr(self, name)}; it must be at least 1.")
 
     def rate_at(self, step: int) -> float:
         """Learning rate of ``step`` (0-based): warm-up, plateau, linear decay to zero."""
@@ -88,12 +99,16 @@ class PretrainingSettings:
 
 
 def learn_vocabulary(sentences: list[str], size: int) -> list[str]:
-    """Learn a lower-cased word-piece vocabulary of at most ``size`` pieces, in the order of their ids."""
+    """Learn a lower-cased word-piece vocabulary of at most ``size`` pieces, in the order of their ids.
+
+    The learner numbers pieces in the order of a random hash map; sorted, the same text gives the same ids, as long as
+    no two pieces tie for the last places.
+    """
     learner = BertWordPieceTokenizer(lowercase=True)
     learner.train_from_iterator(
         sentences, vocab_size=size, min_frequency=2, special_tokens=SPECIAL_TOKENS, show_progress=False
     )
-    return [piece for piece, _ in sorted(learner.get_vocab().items(), key=lambda item: item[1])]
+    return [*SPECIAL_TOKENS, *sorted(set(learner.get_vocab()) - set(SPECIAL_TOKENS))]
 
 
 def new_tokenizer(pieces: list[str], max_tokens: int) -> BertTokenizer:
@@ -271,9 +286,12 @@ def pretrain(
         say: is told what is being done.
 
     Raises:
-        KitError: settings do not fit together, the loss is not finite, or the disk is full.
+        KitError: ``out`` holds other things, the text is too poor for the settings, the loss is not finite, or the disk
+            is full.
     """
     started = time.monotonic()
+    if out.is_dir() and any(out.iterdir()) and not (out / "pretraining.json").is_file():
+        raise KitError(f"{out} holds other things, which the new encoder would replace; give --out a new folder.")
     content = {"settings": asdict(settings), "corpus": fingerprint}
     vocabulary = {"corpus": fingerprint, "sentences": settings.vocabulary_sentences, "size": settings.vocabulary_size}
     say(
@@ -285,6 +303,11 @@ def pretrain(
         vocabulary,
         lambda: learn_vocabulary(list(sentences[: settings.vocabulary_sentences]), settings.vocabulary_size),
     )
+    if len(pieces) <= settings.hidden_size:
+        raise KitError(
+            f"hidden_size is {settings.hidden_size}, but the text has only {len(pieces)} word pieces; "
+            "give more text, or a smaller hidden_size."
+        )
     tokenizer = new_tokenizer(pieces, settings.max_tokens)
     say(f"Tokenising {len(sentences)} sentences.")
     text = store.load_or_write(
@@ -311,7 +334,7 @@ def pretrain(
         model,
         new_optimiser(model, settings.learning_rate),
         torch.Generator().manual_seed(settings.seed),
-        store.path("pretraining", content, ".safetensors"),
+        store.path("pretraining", content | {"vocabulary": pieces}, ".safetensors"),
     )
     state.resume()
     if state.step:

@@ -64,9 +64,9 @@ class TokenizedText:
     def load(cls, path: Path) -> TokenizedText:
         """Read what ``save`` wrote, memory-mapped; ValueError if it is damaged."""
         flat = np.load(path, mmap_mode="r", allow_pickle=False)
-        n = int(flat[0]) if len(flat) else -1
-        starts = np.asarray(flat[1 : n + 2], dtype=np.int64)
-        if n < 0 or len(flat) != n + 2 + starts[-1]:
+        n = int(flat[0]) if flat.ndim == 1 and len(flat) else -1
+        starts = np.asarray(flat[1 : n + 2], dtype=np.int64) if n >= 0 else np.zeros(0, dtype=np.int64)
+        if len(starts) != n + 1 or not len(starts) or len(flat) != n + 2 + starts[-1]:
             raise ValueError(f"{path} is damaged")
         return cls(flat[n + 2 :], starts)
 
