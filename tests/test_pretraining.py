@@ -14,6 +14,7 @@ import pytest
 import torch
 from conftest import SENTENCES
 from safetensors.torch import load_file
+from scipy import stats
 
 from distillcse_kit import cli, pretraining
 from distillcse_kit.data.builtin import builtin_corpus
@@ -278,15 +279,21 @@ def test_over_many_draws_every_word_is_hidden_equally_often(share: float) -> Non
     ids = torch.full((1, 20), 7)
     ids[0, 0], ids[0, -1], ids[0, 5] = 2, 3, 1  # [CLS], [SEP], [UNK]
     generator, hidden, draws = torch.Generator().manual_seed(0), torch.zeros(20), 2_000
+    becomes = torch.zeros(30)
     for _ in range(draws):
         masked, places, labels = mask_tokens(ids, share, 4, 30, generator)
         hidden[places] += 1
-        assert (labels == 7).all() and ((masked == 7) | (masked >= 4)).flatten()[places].all()
+        assert (labels == 7).all()
+        becomes += torch.bincount(masked.flatten()[places], minlength=30)
     assert hidden[[0, 5, 19]].tolist() == [0, 0, 0]
     chance = round(share * 20) / 17
     words = hidden[hidden > 0] / draws
     assert len(words) == 17 and words.mean().item() == pytest.approx(chance)
     assert (words - chance).abs().max() < 4.5 * np.sqrt(chance * (1 - chance) / draws)
+    expected = np.full(26, 0.1 / 25)  # [MASK], then 25 words: 10% at random, and 10% stay what they are
+    expected[0], expected[3] = 0.8, 0.1 + 0.1 / 25
+    assert not becomes[:4].any()
+    assert stats.chisquare(becomes[4:].numpy(), expected * becomes.sum().item()).pvalue > 0.001
 
 
 def test_the_loss_is_that_of_transformers() -> None:
@@ -426,6 +433,7 @@ def test_a_resumed_curve_is_that_of_a_whole_run_and_nothing_is_prepared_again(
     curves = [[(row["step"], row["loss"]) for row in card["curve"]] for card in cards]
     assert curves[0] == curves[1] and [step for step, _ in curves[0]] == [100, 200, 220]
     assert same_weights(whole, tmp_path / "cut")
+    assert not list((tmp_path / "store" / "pretraining").glob("*.safetensors"))
 
 
 def test_another_setting_does_not_go_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
