@@ -358,7 +358,9 @@ def _ensemble(
     embeddings = {}
     for key, encoder in teachers.items():
         text = tokenized(lab.store, encoder, lab.corpus)
-        embeddings[key] = embed_corpus(lab.store, encoder, text, lab.corpus.fingerprint, label=f"embed {key[:6]}")
+        embeddings[key] = embed_corpus(
+            lab.store, encoder, text, lab.corpus.fingerprint, f"embed {key[:6]}", lab.profile.training.max_tokens
+        )
     return TeacherEnsemble(embeddings, None if weights is None else dict(zip(teachers, weights, strict=True)))
 
 

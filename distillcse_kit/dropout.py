@@ -1,30 +1,44 @@
 """Dropout whose masks are cheap on a processor.
 
 torch draws one random number for each element, one after the other, which is a tenth of a training step and more. Here
-one draw of 64 bits decides four elements. The share that is dropped is p to within 1 / 131,072.
+one draw of 64 bits, by a quicker generator, decides four elements. What is dropped is a share p to within 1 / 131,072.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.masking_utils import eager_mask
 
-ATTENTION = "distillcse_kit"
 _LEVELS = 2**16
+_here = threading.local()  # .stream: what draws the masks in this thread
+
+
+@contextmanager
+def mask_stream(seed: int) -> Iterator[None]:
+    """Inside, all masks of this thread come from one stream, which the seed decides alone."""
+    outer = getattr(_here, "stream", None)
+    _here.stream = np.random.SFC64(seed)
+    try:
+        yield
+    finally:
+        _here.stream = outer
 
 
 def dropout_mask(shape: torch.Size, p: float, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Independent elements, 0 with probability p and 1 / (1 - p) otherwise, from torch's global generator.
+    """Independent elements, 0 with probability p and 1 / (1 - p) otherwise.
 
+    They come from the thread's ``mask_stream``; outside of one, torch's global generator seeds a new stream.
     p, below 1, is rounded to a multiple of 2^-16, and the rounded one scales, so that the mean is exactly 1.
     """
     dropped = min(round(p * _LEVELS), _LEVELS - 1)
-    draws = torch.empty((shape.numel() + 3) // 4, dtype=torch.long).random_(-(2**63), None)
-    levels = draws.view(torch.int16)[: shape.numel()].view(shape)
+    stream = getattr(_here, "stream", None) or np.random.SFC64(int(torch.randint(2**63 - 1, ())))
+    draws = stream.random_raw((shape.numel() + 3) // 4)
+    levels = torch.from_numpy(draws.view(np.int16)[: shape.numel()]).view(shape)
     return (levels >= dropped - _LEVELS // 2).to(dtype).mul_(_LEVELS / (_LEVELS - dropped))
 
 
@@ -37,34 +51,14 @@ class CheapDropout(nn.Dropout):
         return input * dropout_mask(input.shape, self.p, input.dtype)
 
 
-def _attention(
-    module: Any,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    **_: object,
-) -> tuple[Tensor, Tensor]:
-    """Attention as ``transformers`` writes it out, with the module's own (cheap) dropout: [N, heads, L, d_head]."""
-    scores = query @ key.transpose(2, 3) * (scaling or query.shape[-1] ** -0.5)
-    if attention_mask is not None:
-        scores = scores + attention_mask
-    weights = torch.softmax(scores, dim=-1)
-    if dropout:
-        weights = module.dropout(weights)
-    return (weights.to(value.dtype) @ value).transpose(1, 2), weights
-
-
-AttentionInterface.register(ATTENTION, _attention)
-AttentionMaskInterface.register(ATTENTION, eager_mask)
-
-
-def use_cheap_dropout(model: PreTrainedModel) -> None:
-    """Replace the dropout of a BERT-like model, in place; its weights and its settings stay as they are."""
+def use_cheap_dropout(model: nn.Module) -> None:
+    """Replace the dropout of a model in place; its weights and its settings stay as they are."""
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.Dropout:
                 setattr(parent, name, CheapDropout(child.p).train(child.training))
-    model.set_attn_implementation(ATTENTION)
+
+
+def has_cheap_dropout(model: nn.Module) -> bool:
+    """Whether ``use_cheap_dropout`` was applied to the model or to a part of it."""
+    return any(isinstance(module, CheapDropout) for module in model.modules())

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from distillcse_kit.cls_only import cls_state, is_like_bert
 from distillcse_kit.config import POOLINGS, Pooling, Precision, choose
+from distillcse_kit.data.tokens import pad_rows
 from distillcse_kit.errors import KitError
+from distillcse_kit.packed import cls_state, hidden_states, is_like_bert
 from distillcse_kit.store import file_fingerprint, new_folder
+from distillcse_kit.threads import in_threads, sharing
 
 MICRO = Path(__file__).parent / "micro"
 # What decides an encoder; a run folder also has files that change when it is scored.
@@ -184,17 +187,20 @@ class SentenceEncoder(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Token ids and attention mask [N, L] -> embeddings [N, d] with gradient, without a head."""
-        if self.pooling in ("cls", "cls_before_pooler") and is_like_bert(self.model):
-            return cls_state(self.model, batch)
-        layers = self.pooling in ("avg_top2", "avg_first_last")
-        output = self.model(**batch, output_hidden_states=layers)
-        states = output.hidden_states if layers else (output.last_hidden_state,)
+        if is_like_bert(self.model):
+            if self.pooling in ("cls", "cls_before_pooler"):
+                return cls_state(self.model, batch)
+            states = hidden_states(self.model, batch)
+        else:
+            states = self.model(**batch, output_hidden_states=True).hidden_states
         return pool(states, batch["attention_mask"], self.pooling)
 
     def pad(self, token_ids: Sequence[Sequence[int]] | Sequence[np.ndarray]) -> dict[str, Tensor]:
         """Token ids of sentences -> padded ids and mask [N, L] on the encoder's device."""
-        batch = self.tokenizer.pad({"input_ids": list(token_ids)}, return_tensors="pt")
-        return {key: batch[key].to(self.device) for key in ("input_ids", "attention_mask")}
+        ids = pad_rows(token_ids, self.tokenizer.pad_token_id)
+        lengths = torch.tensor([len(row) for row in token_ids])
+        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+        return {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
 
     def tokenize(self, sentences: Sequence[str], max_tokens: int | None = None) -> list[list[int]]:
         """Word-piece ids of each sentence, [CLS] and [SEP] included, cut to ``max_tokens`` or the encoder's limit."""
@@ -229,7 +235,6 @@ class SentenceEncoder(nn.Module):
             self.tokenize(sentences), batch_size, normalize_embeddings, show_progress_bar, precision
         )
 
-    @torch.inference_mode()
     def encode_tokens(
         self,
         token_ids: Sequence[Sequence[int]] | Sequence[np.ndarray],
@@ -242,18 +247,25 @@ class SentenceEncoder(nn.Module):
         result = np.zeros((len(token_ids), self.width), dtype=np.float32)
         # Longest first: padding is least, and a batch that does not fit in memory fails at once.
         order = np.argsort([-len(ids) for ids in token_ids], kind="stable")
-        starts = range(0, len(order), batch_size)
-        shown = len(starts) > 100 if show_progress_bar is None else show_progress_bar
+        batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+        shown = len(batches) > 100 if show_progress_bar is None else show_progress_bar
+        lower = use_bfloat16(precision, self.device)
+
+        @torch.inference_mode()
+        def embed(rows: np.ndarray) -> np.ndarray:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
+                embeddings = self(self.pad([token_ids[row] for row in rows])).float()
+            if normalize_embeddings:
+                embeddings = F.normalize(embeddings, dim=-1)
+            return embeddings.cpu().numpy()
+
         was_training = self.training
         self.eval()
         try:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=use_bfloat16(precision, self.device)):
-                for start in tqdm(starts, desc="encode", disable=not shown, leave=False):
-                    rows = order[start : start + batch_size]
-                    embeddings = self(self.pad([token_ids[row] for row in rows])).float()
-                    if normalize_embeddings:
-                        embeddings = F.normalize(embeddings, dim=-1)
-                    result[rows] = embeddings.cpu().numpy()
+            with sharing(len(batches) if self.device.type == "cpu" else 1):
+                found = in_threads(partial(embed, rows) for rows in batches)
+                for rows in tqdm(batches, desc="encode", disable=not shown, leave=False):
+                    result[rows] = next(found)
         finally:
             self.train(was_training)
         return result

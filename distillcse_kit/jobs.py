@@ -45,18 +45,19 @@ class Job:
 
 @dataclass(frozen=True)
 class Workplace:
-    """What all jobs share: the store, the corpus, and the pairs that choose checkpoints."""
+    """What all jobs share: the store, the corpus, the pairs that choose checkpoints, and where teachers stop reading."""
 
     store: Store
     corpus: Corpus
     dev: SentencePairs
+    max_tokens: int = TrainingSettings.max_tokens
 
     def embeddings(self, teacher: Path, progress: bool = True) -> np.ndarray:
         """The unit embeddings of the corpus by the encoder of a run folder, float16 [n, d], memory-mapped."""
         encoder = Run.load(teacher).encoder()
         text = tokenized(self.store, encoder, self.corpus)
         label = f"embed {teacher.name[:6]}" if progress else None
-        return embed_corpus(self.store, encoder, text, self.corpus.fingerprint, label)
+        return embed_corpus(self.store, encoder, text, self.corpus.fingerprint, label, self.max_tokens)
 
     def embed_all(self, teachers: Sequence[Path]) -> None:
         """Make the embeddings of all these run folders that the store lacks, side by side."""
@@ -64,7 +65,7 @@ class Workplace:
         side_by_side(self.embeddings, [(folder, False) for folder in missing], "embed the corpus")
 
     def _embedded(self, teacher: Path) -> Path:
-        return embeddings_path(self.store, Run.load(teacher).encoder(), self.corpus.fingerprint)
+        return embeddings_path(self.store, Run.load(teacher).encoder(), self.corpus.fingerprint, self.max_tokens)
 
     def lesson(self, job: Job, progress: bool = True) -> Distillation | None:
         """What a job's student learns; None for a teacher."""

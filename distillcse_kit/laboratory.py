@@ -124,7 +124,7 @@ class Laboratory:
 
     @property
     def _workplace(self) -> Workplace:
-        return Workplace(self.store, self.corpus, self.dev)
+        return Workplace(self.store, self.corpus, self.dev, self.profile.training.max_tokens)
 
     def _teacher(self, seed: int, **training: Any) -> Job:
         return Job(with_changes(self.profile.training, seed=seed, **training), f"teacher {seed}")

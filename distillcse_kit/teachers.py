@@ -17,13 +17,13 @@ from distillcse_kit.errors import KitError
 from distillcse_kit.store import Store
 
 
-def _content(encoder: SentenceEncoder, corpus_fingerprint: str) -> dict[str, str]:
-    return {"encoder": encoder.fingerprint(), "corpus": corpus_fingerprint}
+def _content(encoder: SentenceEncoder, corpus_fingerprint: str, max_tokens: int | None) -> dict[str, str | int | None]:
+    return {"encoder": encoder.fingerprint(), "corpus": corpus_fingerprint, "max_tokens": max_tokens}
 
 
-def embeddings_path(store: Store, encoder: SentenceEncoder, corpus_fingerprint: str) -> Path:
+def embeddings_path(store: Store, encoder: SentenceEncoder, corpus_fingerprint: str, max_tokens: int | None) -> Path:
     """Where ``embed_corpus`` keeps the encoder's embeddings."""
-    return store.path("embeddings", _content(encoder, corpus_fingerprint), ".npy")
+    return store.path("embeddings", _content(encoder, corpus_fingerprint, max_tokens), ".npy")
 
 
 def embed_corpus(
@@ -32,6 +32,7 @@ def embed_corpus(
     text: TokenizedText,
     corpus_fingerprint: str,
     label: str | None = "embed",
+    max_tokens: int | None = None,
     chunk: int = 4_096,
 ) -> np.ndarray:
     """The encoder's unit embeddings of the corpus, computed once and memory-mapped.
@@ -42,7 +43,9 @@ def embed_corpus(
         store: where the file is or will be.
         encoder: the teacher. text: the corpus in *its* token ids.
         corpus_fingerprint: identifies the corpus.
-        label: shown beside the progress bar, None shows none. chunk: sentences in memory at a time.
+        label: shown beside the progress bar, None shows none.
+        max_tokens: where to cut sentences, so that a teacher reads what its student reads; None leaves them whole.
+        chunk: sentences in memory at a time.
 
     Returns:
         float16 [n, d], read-only. A cosine from it is within 1e-3 of the float32 one.
@@ -54,11 +57,15 @@ def embed_corpus(
         for start in tqdm(range(0, len(text), chunk), desc=label, disable=label is None, leave=False):
             rows = range(start, min(start + chunk, len(text)))
             result[rows.start : rows.stop] = encoder.encode_tokens(
-                text.rows(rows), batch_size=128, normalize_embeddings=True, show_progress_bar=False, precision="auto"
+                text.rows(rows, max_tokens),
+                batch_size=128,
+                normalize_embeddings=True,
+                show_progress_bar=False,
+                precision="auto",
             )
         result.flush()
 
-    return store.array("embeddings", _content(encoder, corpus_fingerprint), write)
+    return store.array("embeddings", _content(encoder, corpus_fingerprint, max_tokens), write)
 
 
 class TeacherEnsemble:

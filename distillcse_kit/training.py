@@ -1,6 +1,6 @@
 """The one training loop of teachers and students: precision, dev score, best checkpoint, resume, progress.
 
-A batch is N sentences drawn without replacement from the corpus; both views go through the model in one pass.
+A batch is N sentences drawn without replacement from the corpus, whatever their lengths.
 What a run does is decided by its settings alone, and its folder is named by their key: a run is resumed only by a
 start with exactly the same settings, data and kit format.
 """
@@ -22,18 +22,20 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from distillcse_kit.checkpointing import load_checkpoint, save_checkpoint
-from distillcse_kit.cls_only import is_like_bert
 from distillcse_kit.config import DistillationSettings, TrainingSettings, as_json
 from distillcse_kit.data.pairs import SentencePairs
-from distillcse_kit.data.tokens import TokenizedText, pad_rows
+from distillcse_kit.data.tokens import TokenizedText
 from distillcse_kit.dropout import use_cheap_dropout
 from distillcse_kit.encoder import SentenceEncoder, TrainingHead, load_masked_lm, source_fingerprint, use_bfloat16
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.sts import pairs_fingerprint, score_pairs
 from distillcse_kit.losses import contrastive_loss, cosine_matrix, distillation_loss, ranking_hinge_loss
+from distillcse_kit.packed import is_like_bert
 from distillcse_kit.shuffling import fixed_group_shuffle, group_mean, group_p_shuffle, rank_band_shuffle
 from distillcse_kit.store import Store, new_folder, read_json, write_json
 from distillcse_kit.teachers import TeacherEnsemble
+from distillcse_kit.threads import sharing
+from distillcse_kit.views import two_views
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -187,8 +189,7 @@ def batch_losses(
         view_a = trainee(batch)
         loss = view_a.new_zeros(())
     else:
-        both = trainee({key: torch.cat([value, value]) for key, value in batch.items()})
-        view_a, view_b = both.chunk(2)
+        view_a, view_b = two_views(trainee, batch)
         loss = parts["contrastive"] = contrastive_loss(view_a, view_b, settings.temperature)
     if distillation is not None:
         wanted = distillation.settings
@@ -372,12 +373,10 @@ class Trainer:
         encoder.model.load_state_dict(self.best)
         return encoder.cpu()
 
+    @sharing(2)  # a thread for each view
     def _step(self, step: int, rows: np.ndarray) -> dict[str, Tensor]:
-        encoder, device = self.trainee.encoder, self.accelerator.device
-        ids = pad_rows(self.text.rows(rows, self.settings.max_tokens), encoder.tokenizer.pad_token_id)
-        lengths = torch.from_numpy(np.minimum(self.text.lengths[rows], self.settings.max_tokens))
-        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
-        batch = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+        device = self.accelerator.device
+        batch = self.trainee.encoder.pad(self.text.rows(rows, self.settings.max_tokens))
         self.model.train()
         with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(self.settings.precision, device)):
             losses = batch_losses(self.model, batch, rows, self.settings, self.distillation, self.generator)

@@ -37,6 +37,16 @@ def test_stored_embeddings_are_those_of_the_sentences_in_the_teachers_own_word_p
     assert np.abs(unit(wide) @ unit(wide).T - expected @ expected.T).max() < (5e-3 if _bfloat16() else 1e-3)
 
 
+def test_a_teacher_reads_no_further_than_it_is_told(tiny: Path, corpus: Corpus, store: Store) -> None:
+    encoder = SentenceEncoder.load(tiny, "avg")
+    text = tokenized(store, encoder, corpus)
+    whole = embed_corpus(store, encoder, text, corpus.fingerprint, None)
+    cut = embed_corpus(store, encoder, text, corpus.fingerprint, None, max_tokens=5)
+    expected = unit(encoder.encode_tokens(encoder.tokenize(corpus.sentences, max_tokens=5)))
+    far, near = (np.abs(np.asarray(stored, dtype=np.float64) - expected).max() for stored in (whole, cut))
+    assert near < 0.01 < 0.1 < far
+
+
 def _bfloat16() -> bool:
     from distillcse_kit.encoder import computes_in_bfloat16
 

@@ -67,7 +67,9 @@ class Workshop:
     @cached_property
     def embeddings(self) -> list[np.ndarray]:
         """One memory-mapped file a teacher. The speed does not depend on what is in them."""
-        first = embed_corpus(self.store, self.encoder, self.text, self.corpus.fingerprint, None)
+        first = embed_corpus(
+            self.store, self.encoder, self.text, self.corpus.fingerprint, None, self.training.max_tokens
+        )
         files = []
         for number in range(max(TEACHERS)):
             path = self.folder / f"teacher_{number}.npy"

@@ -75,8 +75,7 @@ def pad_rows(
     token_ids: Sequence[np.ndarray] | Sequence[Sequence[int]], pad_id: int, width: int | None = None
 ) -> Tensor:
     """Token ids of N sentences -> long [N, L], padded with ``pad_id`` to the longest or to ``width``."""
-    lengths = [len(ids) for ids in token_ids]
-    padded = np.full((len(token_ids), width or max(lengths)), pad_id, dtype=np.int64)
-    for row, ids in enumerate(token_ids):
-        padded[row, : len(ids)] = np.asarray(ids)
+    lengths = np.array([len(ids) for ids in token_ids])
+    padded = np.full((len(lengths), width or lengths.max()), pad_id, dtype=np.int64)
+    padded[np.arange(padded.shape[1]) < lengths[:, None]] = np.concatenate([np.asarray(ids) for ids in token_ids])
     return torch.from_numpy(padded)

@@ -1,4 +1,4 @@
-"""The short cut to the [CLS] state gives what the whole model gives, and the cheap dropout is a dropout."""
+"""Without padding and unread tokens the states are those of the whole model, and the cheap dropout is a dropout."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 from scipy import stats
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
-from distillcse_kit.cls_only import cls_state, is_like_bert
 from distillcse_kit.dropout import CheapDropout, dropout_mask, use_cheap_dropout
 from distillcse_kit.encoder import SentenceEncoder
+from distillcse_kit.packed import Layout, cls_state, hidden_states, is_like_bert
 
 SHAPE = {
     "vocab_size": 90,
@@ -38,9 +38,20 @@ def batch() -> dict[str, torch.Tensor]:
     return {"input_ids": torch.where(mask.bool(), ids, 1), "attention_mask": mask}
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def same_gradients(model: Any, whole: Any) -> None:
+    of_whole = dict(whole.named_parameters())
+    for name, weight in model.named_parameters():
+        # No gradient is one of 0: the last layer's key bias has no influence.
+        found = torch.zeros_like(weight) if weight.grad is None else weight.grad
+        torch.testing.assert_close(found, of_whole[name].grad, atol=2e-4, rtol=1e-4)
+
+
+KINDS = pytest.mark.parametrize("kind", ["bert", "roberta"])
+
+
+@KINDS
 @pytest.mark.parametrize("cheap", [False, True])
-def test_states_and_gradients_are_those_of_the_whole_model(kind: str, cheap: bool) -> None:
+def test_cls_states_and_gradients_are_those_of_the_whole_model(kind: str, cheap: bool) -> None:
     model, whole = model_of(kind), model_of(kind)
     if cheap:
         use_cheap_dropout(model)
@@ -50,30 +61,63 @@ def test_states_and_gradients_are_those_of_the_whole_model(kind: str, cheap: boo
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     found.pow(3).sum().backward()
     expected.pow(3).sum().backward()
-    of_whole = dict(whole.named_parameters())
-    for name, weight in model.named_parameters():
-        torch.testing.assert_close(weight.grad, of_whole[name].grad, atol=2e-4, rtol=1e-4)
+    same_gradients(model, whole)
 
 
-def test_one_layer_and_one_sentence() -> None:
-    torch.manual_seed(0)
-    model = BertModel(BertConfig(**SHAPE | {"num_hidden_layers": 1}), add_pooling_layer=False).eval()
-    one = {name: rows[:1] for name, rows in batch().items()}
-    torch.testing.assert_close(cls_state(model, one), model(**one).last_hidden_state[:, 0], atol=1e-6, rtol=1e-5)
+@KINDS
+def test_all_hidden_states_and_their_gradients_are_those_of_the_whole_model(kind: str) -> None:
+    model, whole = model_of(kind), model_of(kind)
+    tokens = batch()["attention_mask"].bool()
+    expected = [states[tokens] for states in whole(**batch(), output_hidden_states=True).hidden_states]
+    found = [states[tokens] for states in hidden_states(model, batch())]
+    assert len(found) == len(expected) == 4
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+    for states in (found, expected):
+        torch.cat([(number + 1) * part.pow(3) for number, part in enumerate(states)]).sum().backward()
+    same_gradients(model, whole)
 
 
-def test_the_encoder_takes_the_short_cut_for_cls_only(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[str] = []
+@KINDS
+def test_training_without_chance_is_the_same_too(kind: str) -> None:
+    """Dropout near 0 takes the written-out attention, which must be the fused one."""
+    model = model_of(kind, attention_probs_dropout_prob=1e-9, hidden_dropout_prob=0.0).train()
+    whole = model_of(kind)
+    use_cheap_dropout(model)
+    torch.testing.assert_close(
+        cls_state(model, batch()), whole(**batch()).last_hidden_state[:, 0], atol=1e-5, rtol=1e-5
+    )
 
-    def short(model: Any, batch: Any) -> torch.Tensor:
-        calls.append("short")
-        return cls_state(model, batch)
 
-    monkeypatch.setattr("distillcse_kit.encoder.cls_state", short)
-    for pooling in ("cls", "cls_before_pooler", "avg", "avg_top2"):
-        SentenceEncoder.load(tiny, pooling).encode(["the cook washes a red bowl"])  # type: ignore[arg-type]
-        calls.append(pooling)
-    assert calls == ["short", "cls", "short", "cls_before_pooler", "avg", "avg_top2"]
+def test_the_layout_puts_each_token_into_its_place() -> None:
+    mask = batch()["attention_mask"]
+    layout = Layout(mask, heads=3)
+    packed = torch.arange(int(mask.sum()) * 6, dtype=torch.float64).view(-1, 6).requires_grad_()
+    places = layout.spread(packed)
+    assert places.shape == (5, 3, 12, 2)
+    rows = iter(packed.detach())
+    for i, length in enumerate(mask.sum(1).tolist()):
+        for column in range(length):
+            assert torch.equal(places[i, :, column].flatten(), next(rows))
+    assert torch.equal(layout.gather(places), packed)
+    # As in attention: what stands at padding counts for nothing.
+    cubed = (places**3 * mask[:, None, :, None]).sum()
+    cubed.backward()
+    assert torch.allclose(packed.grad, 3 * packed.detach() ** 2)
+    padded = torch.rand(5, 3, 12, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(layout.gather, padded)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last"])
+def test_an_encoder_of_another_kind_goes_through_transformers_with_the_same_result(
+    tiny: Path, pooling: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = SentenceEncoder.load(tiny, pooling)
+    text = ["the cook washes a red bowl", "two letters", "a pilot forgets the garden gate and an apple"]
+    found = encoder.encode(text)
+    monkeypatch.setattr("distillcse_kit.encoder.is_like_bert", lambda model: False)
+    expected = encoder.encode(text)
+    torch.testing.assert_close(torch.from_numpy(found), torch.from_numpy(expected), atol=1e-5, rtol=1e-5)
 
 
 def test_a_decoder_is_not_taken_for_an_encoder() -> None:
@@ -112,7 +156,7 @@ def test_cheap_dropout_is_off_in_evaluation_and_at_p_0_and_all_at_p_1() -> None:
     assert torch.equal(CheapDropout(1.0).train()(states), torch.zeros(6, 5))
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta"])
+@KINDS
 def test_training_views_have_the_spread_of_torchs_own_dropout(kind: str) -> None:
     """Mean and standard deviation over masks of each state, against nn.Dropout in the whole model."""
     plain, cheap = model_of(kind).train(), model_of(kind).train()
