@@ -22,6 +22,9 @@ DIVERGENCES: tuple[str, ...] = get_args(Divergence)
 Precision = Literal["auto", "float32", "bfloat16"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
+Compile = Literal["auto", "on", "off"]
+COMPILES: tuple[str, ...] = get_args(Compile)
+
 
 def choose(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise KitError unless ``value`` is one of ``choices``."""
@@ -58,6 +61,7 @@ class TrainingSettings:
         mlm_weight, mlm_share: weight of the auxiliary masked-LM loss, and share of tokens hidden for it.
         gradient_clip: largest gradient norm.
         precision: "auto" takes bfloat16 where the processor computes in it.
+        compile: "auto" compiles long runs on a GPU, where it repays.
         seed: of the order of sentences, dropout, head and shuffling.
     """
 
@@ -74,11 +78,13 @@ class TrainingSettings:
     mlm_share: float = 0.15
     gradient_clip: float = 1.0
     precision: Precision = "auto"
+    compile: Compile = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
         choose("pooling", self.pooling, POOLINGS)
         choose("precision", self.precision, PRECISIONS)
+        choose("compile", self.compile, COMPILES)
         _positive(self, "temperature", "learning_rate", "steps", "batch_size", "evaluate_every", "gradient_clip")
         _share(self, "mlm_share")
         if self.seed < 0:

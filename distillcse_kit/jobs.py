@@ -45,7 +45,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Workplace:
-    """What all jobs share: the store, the corpus, the pairs that choose checkpoints, and where teachers stop reading."""
+    """What all jobs share: store, corpus, the pairs that choose checkpoints, and where teachers stop reading."""
 
     store: Store
     corpus: Corpus

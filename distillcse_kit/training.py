@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from distillcse_kit.checkpointing import load_checkpoint, save_checkpoint
+from distillcse_kit.compiling import Compiled, repays
 from distillcse_kit.config import DistillationSettings, TrainingSettings, as_json
 from distillcse_kit.data.pairs import SentencePairs
 from distillcse_kit.data.tokens import TokenizedText
@@ -337,12 +338,15 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.accelerator = Accelerator()
         self.trainee = Trainee(settings)
-        if self.accelerator.device.type == "cpu" and is_like_bert(self.trainee.encoder.model):
+        device, compiled = self.accelerator.device, repays(settings, self.accelerator.device)
+        if device.type == "cpu" and is_like_bert(self.trainee.encoder.model) and not compiled:
             use_cheap_dropout(self.trainee.encoder.model)
         self.text = tokenized(store, self.trainee.encoder, corpus)
         parameters = [parameter for parameter in self.trainee.parameters() if parameter.requires_grad]
         optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0, fused=True)
         self.model, self.optimiser = self.accelerator.prepare(self.trainee, optimiser)
+        if compiled:
+            self.model = Compiled(self.model)
         self.generator = torch.Generator().manual_seed(settings.seed)
         self.history: list[dict[str, float]] = []
         self.best_score, self.best_step = -math.inf, 0

@@ -1,0 +1,54 @@
+"""``torch.compile`` for the runs that it repays, and a plain word where it cannot be had.
+
+Compiling takes a minute. On a GPU, runs of thousands of steps win it back many times over. On a processor it does not
+pay for encoders of this size: nearly all of a step is matrix products, which it leaves to the same library, and
+dropout masks are dearer in compiled code than those of ``dropout.py`` (measured: a step of the micro encoder takes a
+quarter longer).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from tqdm.auto import tqdm
+
+from distillcse_kit.config import TrainingSettings
+
+STEPS_THAT_REPAY = 2_000
+
+
+def repays(settings: TrainingSettings, device: torch.device) -> bool:
+    """Whether a run is compiled: as its setting says, and for "auto" on a GPU if the run is long."""
+    if settings.compile == "auto":
+        return device.type == "cuda" and settings.steps >= STEPS_THAT_REPAY
+    return settings.compile == "on"
+
+
+class Compiled:
+    """A module that is compiled when it is first called; all else of it is as it was.
+
+    If no compiler is found, or it fails, one sentence says so and the module runs as it is.
+    """
+
+    def __init__(self, module: torch.nn.Module, backend: str | Callable[..., Any] = "inductor") -> None:
+        self._module = module
+        self._call: Callable[..., Any] = torch.compile(module, dynamic=True, backend=backend)
+
+    def __call__(self, *arguments: Any) -> Any:
+        try:
+            return self._call(*arguments)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            if self._call is self._module:
+                raise
+            reason = str(error).strip().splitlines()[0]
+            tqdm.write(
+                f"torch.compile failed ({reason}); the run goes on without it, more slowly. "
+                "Install a C++ compiler (on a GPU, triton), or set compile to off."
+            )
+            self._call = self._module
+            return self._call(*arguments)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
