@@ -11,6 +11,7 @@ from scipy import stats
 
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation import SeedInterval, paired_difference, seed_interval, verdict
+from distillcse_kit.evaluation.statistics import bootstrap_pairs, compare_with, holm
 
 # ---------------------------------------------------------------- against scipy
 
@@ -148,3 +149,117 @@ def test_values_that_have_no_partner(a: list[float], b: list[float]) -> None:
         paired_difference(a, b)
     with pytest.raises(KitError, match="at least one value"):
         paired_difference([], [])
+
+
+# ---------------------------------------------------------------- tables of several settings
+
+
+def test_holm_by_its_definition() -> None:
+    """The smallest level at which Holm's procedure, stepping down, rejects each hypothesis."""
+
+    def rejected(p_values: list[float], level: float) -> list[bool]:
+        order, found = sorted(range(len(p_values)), key=p_values.__getitem__), [False] * len(p_values)
+        for step, index in enumerate(order):
+            if p_values[index] > level / (len(p_values) - step):
+                break
+            found[index] = True
+        return found
+
+    draw = np.random.default_rng(0)
+    for count in (1, 2, 5, 8):
+        p_values = (draw.random(count) ** 3).tolist()
+        adjusted = holm(p_values)
+        for level in draw.random(50).tolist():
+            assert rejected(p_values, level) == [value <= level for value in adjusted]
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([math.nan, 0.01]) == pytest.approx([1.0, 0.02])
+
+
+def test_a_table_is_compared_as_scipy_compares_pairs() -> None:
+    draw = np.random.default_rng(1)
+    table = {name: (70 + shift + draw.normal(size=5)).tolist() for name, shift in (("a", 0), ("b", 3), ("c", 0.1))}
+    found = compare_with(table, "a")
+    assert list(found) == ["b", "c"]
+    for name, comparison in found.items():
+        assert comparison.p_value == pytest.approx(stats.ttest_rel(table[name], table["a"]).pvalue)
+        assert comparison.difference == paired_difference(table[name], table["a"])
+    assert [found[name].adjusted for name in found] == holm([found[name].p_value for name in found])
+    one = compare_with({"a": [1.0], "b": [2.0]}, "a")["b"]
+    assert math.isnan(one.p_value) and one.adjusted == 1 and not one.decided
+    assert compare_with({"a": [1.0, 2.0], "b": [1.0, 2.0]}, "a")["b"].p_value == 1
+    assert compare_with({"a": [1.0, 2.0], "b": [2.0, 3.0]}, "a")["b"].p_value == 0
+
+
+def test_without_an_effect_a_table_claims_one_in_at_most_5_percent() -> None:
+    """Five settings that are all the same as the baseline, 1,000 tables: binomial, 3 standard errors of room."""
+    draw = np.random.default_rng(2)
+    claims = 0
+    for _ in range(1_000):
+        seeds = draw.normal(size=5)  # shared by all rows: the same seed, the same order of data
+        table = {str(row): (seeds + draw.normal(size=5)).tolist() for row in range(6)}
+        claims += any(comparison.decided for comparison in compare_with(table, "0").values())
+    assert claims <= 50 + 3 * (1_000 * 0.05 * 0.95) ** 0.5
+
+
+def test_an_effect_is_found() -> None:
+    draw = np.random.default_rng(3)
+    seeds = 70 + draw.normal(size=5)
+    table = {"a": seeds.tolist(), "b": (seeds + 2 + 0.2 * draw.normal(size=5)).tolist()}
+    assert compare_with(table, "a")["b"].decided
+
+
+# ---------------------------------------------------------------- which pairs are in the set
+
+
+def noisy(draw: np.random.Generator, gold: np.ndarray, noise: float, runs: int = 3) -> np.ndarray:
+    return gold + noise * draw.normal(size=(runs, len(gold)))
+
+
+def test_the_bootstrap_resamples_spearman_as_scipy_has_it() -> None:
+    draw = np.random.default_rng(4)
+    gold = draw.integers(0, 6, 60).astype(float)  # with ties
+    better, worse = noisy(draw, gold, 1), noisy(draw, gold, 2)
+    found = bootstrap_pairs(better, worse, gold, resamples=40, seed=7)
+    again, expected = np.random.default_rng(7), []
+    for rows in again.integers(60, size=(40, 60)):
+        sides = [
+            np.mean([stats.spearmanr(run[rows], gold[rows]).statistic for run in runs]) for runs in (better, worse)
+        ]
+        expected.append(100 * (sides[0] - sides[1]))
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(expected, [0.025, 0.975])))
+    whole = [np.mean([stats.spearmanr(run, gold).statistic for run in runs]) for runs in (better, worse)]
+    assert found.difference == pytest.approx(100 * (whole[0] - whole[1]))
+
+
+def test_the_bootstrap_covers_and_does_not_claim_too_often() -> None:
+    """Two systems that are equally good: of 60 test sets of 80 pairs, the interval leaves 0 out in about 5%."""
+    draw = np.random.default_rng(5)
+    outside = 0
+    for number in range(60):
+        gold = draw.normal(size=80)
+        found = bootstrap_pairs(noisy(draw, gold, 1, 1), noisy(draw, gold, 1, 1), gold, resamples=100, seed=number)
+        outside += not found.low <= 0 <= found.high
+    assert outside <= 3 + 3 * (60 * 0.05 * 0.95) ** 0.5
+
+
+def test_the_same_predictions_do_not_differ() -> None:
+    gold = np.arange(20.0)
+    same = noisy(np.random.default_rng(0), gold, 3)
+    found = bootstrap_pairs(same, same, gold, resamples=20)
+    assert (found.difference, found.low, found.high) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "baseline", "gold", "message"),
+    [
+        (np.zeros((2, 5)), np.zeros((3, 5)), range(5), "same number of runs"),
+        (np.zeros((2, 5)), np.zeros((2, 5)), range(4), "same pairs"),
+        (np.zeros(5), np.zeros(5), range(5), "same pairs"),
+        (np.zeros((1, 2)), np.zeros((1, 2)), range(2), "at least 3"),
+    ],
+)
+def test_what_cannot_be_resampled_is_one_sentence(
+    predicted: np.ndarray, baseline: np.ndarray, gold: range, message: str
+) -> None:
+    with pytest.raises(KitError, match=message):
+        bootstrap_pairs(predicted, baseline, list(gold))

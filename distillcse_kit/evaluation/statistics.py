@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import rankdata
 from scipy.stats import t as student_t
 
 from distillcse_kit.errors import KitError
@@ -69,6 +70,124 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float], confid
     if len(values) != len(baseline):
         raise KitError(f"{len(values)} and {len(baseline)} values cannot be paired; run both with the same seeds.")
     return seed_interval(np.subtract(values, baseline).tolist(), confidence)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One setting against the baseline, both run with the same seeds.
+
+    Attributes:
+        difference: mean over seeds with its 95% interval, for this setting alone.
+        p_value: of the paired t test, two-sided; nan for one seed.
+        adjusted: the p-value after Holm's correction for all settings of the table.
+    """
+
+    difference: SeedInterval
+    p_value: float
+    adjusted: float
+
+    @property
+    def decided(self) -> bool:
+        """Whether the difference is told from 0 at 5%, all settings of the table taken together."""
+        return self.adjusted < 0.05
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction: p-values that may be compared with the level of the whole table.
+
+    With p_(k) the k-th smallest of n: p~_(k) = max_{j <= k} min(1, (n - j + 1) p_(j)). The chance that a table without
+    any effect shows one is then at most the level. nan counts as 1.
+    """
+    values = np.nan_to_num(np.asarray(p_values, dtype=np.float64), nan=1.0)
+    order = np.argsort(values, kind="stable")
+    stepped = np.maximum.accumulate(np.minimum(1.0, values[order] * np.arange(len(values), 0, -1)))
+    adjusted = np.empty(len(values))
+    adjusted[order] = stepped
+    return adjusted.tolist()
+
+
+def compare_with(table: Mapping[str, Sequence[float]], baseline: str) -> dict[str, Comparison]:
+    """{row: comparison with the baseline} of all other rows, paired by seed, p-values corrected by Holm.
+
+    Raises:
+        KitError: rows of different lengths.
+    """
+    rows = [row for row in table if row != baseline]
+    differences = [paired_difference(table[row], table[baseline]) for row in rows]
+    p_values = [_p_value(difference) for difference in differences]
+    adjusted = holm(p_values)
+    found = map(Comparison, differences, p_values, adjusted)
+    return dict(zip(rows, found, strict=True))
+
+
+def _p_value(difference: SeedInterval) -> float:
+    """Two-sided, of the t test that the mean is 0; where all values agree, 1 for a mean of 0 and 0 for any other."""
+    if difference.n == 1:
+        return math.nan
+    error = difference.standard_deviation / math.sqrt(difference.n)
+    if error == 0:
+        return float(difference.mean == 0)
+    return float(2 * student_t.sf(abs(difference.mean) / error, difference.n - 1))
+
+
+@dataclass(frozen=True)
+class PairBootstrap:
+    """How far a difference of scores hangs on which sentence pairs are in the test set.
+
+    Attributes:
+        difference: of Spearman x 100, mean over seeds, on all pairs.
+        low, high: 95% interval over resampled pairs, the runs being as they are.
+    """
+
+    difference: float
+    low: float
+    high: float
+
+
+def bootstrap_pairs(
+    predicted: np.ndarray,
+    baseline: np.ndarray,
+    gold: Sequence[float],
+    resamples: int = 1_000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> PairBootstrap:
+    """Percentile interval of the difference of two Spearman correlations, pairs drawn with replacement.
+
+    The same draw is used for both sides and all seeds: pairs that are hard are hard for both.
+
+    Args:
+        predicted, baseline: cosines of the pairs, [S, n] each, S runs.
+        gold: [n]. resamples, seed: of the draw.
+
+    Raises:
+        KitError: shapes differ, fewer than three pairs, or a confidence outside (0, 1).
+    """
+    scores = np.asarray(gold, dtype=np.float64)
+    if predicted.shape != baseline.shape or predicted.ndim != 2 or predicted.shape[1] != len(scores):
+        raise KitError("Both sides need the cosines of the same pairs for the same number of runs, [runs, pairs].")
+    if len(scores) < 3:
+        raise KitError(f"{len(scores)} pairs cannot be resampled; give at least 3.")
+    if not 0 < confidence < 1:
+        raise KitError(f"confidence is {confidence}; it must lie in (0, 1).")
+    draw = np.random.default_rng(seed)
+    found = [
+        _mean_spearman(predicted[:, rows], scores[rows]) - _mean_spearman(baseline[:, rows], scores[rows])
+        for rows in draw.integers(len(scores), size=(resamples, len(scores)))
+    ]
+    low, high = np.nanquantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
+    whole = _mean_spearman(predicted, scores) - _mean_spearman(baseline, scores)
+    return PairBootstrap(whole, float(low), float(high))
+
+
+def _mean_spearman(predicted: np.ndarray, gold: np.ndarray) -> float:
+    """Mean over runs of Spearman x 100, ties sharing their ranks: [S, n] and [n]."""
+    ranks, wanted = rankdata(predicted, axis=1), rankdata(gold)
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    wanted -= wanted.mean()
+    with np.errstate(invalid="ignore"):
+        found = ranks @ wanted / np.sqrt((ranks**2).sum(axis=1) * (wanted**2).sum())
+    return 100 * float(found.mean())
 
 
 def verdict(difference: SeedInterval, what: str, than: str) -> str:
