@@ -110,7 +110,7 @@ def add_settings_of(
 def _laboratory(arguments: argparse.Namespace) -> Laboratory:
     """The bench that the shared arguments describe: profile, then preset, then single flags."""
     from distillcse_kit.config import DistillationSettings, TrainingSettings, preset_named, profile_named, with_changes
-    from distillcse_kit.data.corpus import corpus_fingerprint, load_corpus
+    from distillcse_kit.data.corpus import load_corpus
     from distillcse_kit.data.sts import load_sts
     from distillcse_kit.flags import given
     from distillcse_kit.laboratory import Laboratory
@@ -132,8 +132,8 @@ def _laboratory(arguments: argparse.Namespace) -> Laboratory:
     if arguments.column:
         if not arguments.corpus:
             raise KitError("--column names a column of a corpus; name the corpus, too, with --corpus.")
-        dataset = load_corpus(arguments.corpus, limit=profile.sentences, column=arguments.column)
-        lab.corpus = Corpus(list(dataset["sentence"]), corpus_fingerprint(dataset))
+        dataset = load_corpus(arguments.corpus, limit=profile.sentences, column=arguments.column, store=lab.store)
+        lab.corpus = Corpus.of(dataset)
     if arguments.dev:
         lab.dev = load_sts(arguments.dev)
     return lab
@@ -287,11 +287,10 @@ def _pretrain(arguments: argparse.Namespace) -> int:
     settings = PretrainingSettings(**given(arguments, PretrainingSettings))
     if arguments.out.is_file():
         raise KitError(f"{arguments.out} is a file; give --out a folder.")
-    dataset = load_corpus(arguments.file, limit=arguments.sentences, column=arguments.column)
-    sentences, fingerprint = list(dataset["sentence"]), corpus_fingerprint(dataset)
-    folder = pretrain(
-        sentences, fingerprint, arguments.out, settings, Store(arguments.store), compile_model=not arguments.no_compile
-    )
+    store = Store(arguments.store)
+    dataset = load_corpus(arguments.file, limit=arguments.sentences, column=arguments.column, store=store)
+    sentences, fingerprint = dataset["sentence"], corpus_fingerprint(dataset)
+    folder = pretrain(sentences, fingerprint, arguments.out, settings, store, compile_model=not arguments.no_compile)
     print(f"The encoder is in {folder}. Its use: distillcse teach --base {folder}")
     return 0
 
@@ -482,23 +481,96 @@ def _evaluated_pairs(arguments: argparse.Namespace) -> dict[str, SentencePairs]:
     return {task: load_sts(task, data_dir, arguments.split) for task in tasks}
 
 
-# ------------------------------------------------------------------ bench
+# ------------------------------------------------------------------ sweep
 
 
-def _bench_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--quick", action="store_true", help="fewer repeats: two minutes instead of six")
+def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    from distillcse_kit.sweep import SWEEPS
+
+    parser.add_argument("name", metavar="NAME", choices=list(SWEEPS), help=f"one of {', '.join(SWEEPS)}")
+    parser.add_argument("--profile", metavar="NAME", default="laptop", help="smoke, laptop or paper (default: laptop)")
+    _add_data(parser)
     parser.add_argument(
-        "--corpus", metavar="SOURCE", default="builtin", help="sentences to measure on (default: the built-in ones)"
+        "--csv", metavar="FILE", type=Path, help="the scores as one tidy table: setting, task, seed, spearman"
     )
     _add_json(parser)
 
 
+def _sweep(arguments: argparse.Namespace) -> int:
+    from distillcse_kit.laboratory import Laboratory
+    from distillcse_kit.store import new_file
+    from distillcse_kit.sweep import run_sweep, sweep_named
+
+    for path in (arguments.json, arguments.csv):
+        _check_json(path)
+    sweep = sweep_named(arguments.name)
+    print(f"{sweep.title}. {sweep.question}", flush=True)
+    lab = Laboratory(arguments.profile, arguments.data_dir, arguments.corpus, None, arguments.store)
+    result = run_sweep(lab, arguments.name)
+    for task in dict.fromkeys(("dev", lab.headline)):
+        print(f"\n{task}, Spearman x 100, {lab.profile.seeds} seeds, each setting against the first:")
+        print("\n".join(result.lines(task)))
+    _write_json(arguments.json, result.as_json())
+    if arguments.csv:
+        with new_file(arguments.csv) as path:
+            result.tidy().to_csv(path, index=False)
+    return 0
+
+
+# ------------------------------------------------------------------ bench
+
+
+def _bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quick", action="store_true", help="fewer repeats: four minutes instead of ten")
+    parser.add_argument(
+        "--corpus", metavar="SOURCE", default="builtin", help="sentences to measure on (default: the built-in ones)"
+    )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--growth",
+        metavar="DIR",
+        help="instead: time and memory against batch, teachers and sentences, drawn into DIR/bench_growth.png",
+    )
+    instead.add_argument(
+        "--scores",
+        metavar="DIR",
+        help="instead: students of the laptop profile trained the fast and the plain way, scored on the sets in DIR",
+    )
+    instead.add_argument("--gpu", action="store_true", help="instead: BERT-base's shape on a GPU")
+    parser.add_argument("--store", metavar="DIR", help="for --scores: folder of everything computed")
+    _add_json(parser)
+
+
 def _bench(arguments: argparse.Namespace) -> int:
-    from distillcse_kit.bench.run import run_bench
+    def say(line: str) -> None:
+        print(line, flush=True)
 
     _check_json(arguments.json)
-    print("Ratios within this run: median [quartiles]. About 2 minutes with --quick, 6 without.", flush=True)
-    _write_json(arguments.json, run_bench(arguments.quick, arguments.corpus, lambda line: print(line, flush=True)))
+    found: dict[str, Any]
+    if arguments.growth:
+        from distillcse_kit.bench import growth
+        from distillcse_kit.plots import show
+
+        say("Time and memory at growing sizes: about 6 minutes.")
+        curves = growth.measure_growth(arguments.corpus, say)
+        found = growth.as_json(curves)
+        show(growth.figure(curves), "bench_growth", arguments.growth, {"corpus": arguments.corpus}, displayed=False)
+    elif arguments.scores:
+        from distillcse_kit.bench.scores import compare_students
+        from distillcse_kit.laboratory import Laboratory
+
+        say("One teacher, and a student a seed, the fast way and the plain way: about 8 minutes.")
+        found = compare_students(Laboratory("laptop", arguments.scores, store=arguments.store), say)
+    elif arguments.gpu:
+        from distillcse_kit.bench.gpu import measure_gpu
+
+        found = measure_gpu(say)
+    else:
+        from distillcse_kit.bench.run import run_bench
+
+        say(f"Ratios within this run: median [quartiles]. About {4 if arguments.quick else 10} minutes.")
+        found = run_bench(arguments.quick, arguments.corpus, say)
+    _write_json(arguments.json, found)
     return 0
 
 
@@ -544,6 +616,13 @@ COMMANDS: dict[str, Command] = {
         "pairs of a set.",
         _evaluate_arguments,
         _evaluate,
+    ),
+    "sweep": Command(
+        "train and score one of the paper's ablations",
+        "Trains every setting of an experiment with the same seeds, as far as the store lacks them, and compares each "
+        "with the first one: mean difference with its 95% interval, and what Holm's correction leaves of it.",
+        _sweep_arguments,
+        _sweep,
     ),
     "bench": Command(
         "measure the speed of the kit against the plain way",

@@ -219,9 +219,11 @@ def check_data(course: Course) -> None:
     from distillcse_kit.laboratory import Laboratory
 
     given = course.standard_parameters()
-    lab = Laboratory(course.profile, *(given[name] or None for name in ("data_dir", "corpus", "base", "store")))
-    lab.describe()  # reads corpus, dev and test pairs
-    _ = lab.base
+    data_dir, corpus, base = (given[name] or None for name in ("data_dir", "corpus", "base"))
+    with tempfile.TemporaryDirectory() as store:  # of a course that cannot start, nothing is left in its own
+        lab = Laboratory(course.profile, data_dir, corpus, base, store)
+        lab.describe()  # reads corpus, dev and test pairs
+        _ = lab.base
 
 
 def _results_folders(course: Course) -> Path:

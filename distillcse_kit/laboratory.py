@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from distillcse_kit.config import DistillationSettings, Profile, profile_named, with_changes
-from distillcse_kit.data.corpus import corpus_fingerprint, load_corpus
+from distillcse_kit.data.corpus import load_corpus
 from distillcse_kit.data.pairs import SentencePairs
 from distillcse_kit.data.sts import available_tasks, load_sts
 from distillcse_kit.encoder import SentenceEncoder
@@ -89,8 +89,7 @@ class Laboratory:
             source = self.data_dir
         if source is None:
             source = "sentence-transformers/wiki1m-for-simcse" if self.profile.name == "paper" else "builtin"
-        dataset = load_corpus(source, limit=self.profile.sentences)
-        return Corpus(list(dataset["sentence"]), corpus_fingerprint(dataset))
+        return Corpus.of(load_corpus(source, limit=self.profile.sentences, store=self.store))
 
     @cached_property
     def dev(self) -> SentencePairs:
@@ -129,9 +128,10 @@ class Laboratory:
     def _teacher(self, seed: int, **training: Any) -> Job:
         return Job(with_changes(self.profile.training, seed=seed, **training), f"teacher {seed}")
 
-    def _student(
+    def student_job(
         self, teachers: Sequence[Run], seed: int, training: dict[str, Any] | None = None, **distillation: Any
     ) -> Job:
+        """The job of ``student``, for ``make_all``."""
         settings = with_changes(self.profile.training, seed=seed, **(training or {}))
         wanted = with_changes(with_changes(self.profile.distillation, shuffle="none"), **distillation)
         return Job(settings, f"student {seed} {wanted.shuffle}", wanted, tuple(run.folder for run in teachers))
@@ -143,7 +143,7 @@ class Laboratory:
     def teachers(self, count: int | None = None) -> list[Run]:
         """The first ``count`` teachers, seeds 0, 1, ...; None takes the profile's M."""
         seeds = range(self.profile.teachers if count is None else count)
-        return self._workplace.make_all([self._teacher(seed) for seed in seeds], "teachers", self.profile.parallel)
+        return self.make_all([self._teacher(seed) for seed in seeds], "teachers")
 
     def embeddings(self, teacher: Run) -> np.ndarray:
         """The teacher's unit embeddings of the corpus, float16 [n, d], memory-mapped."""
@@ -172,7 +172,11 @@ class Laboratory:
             training: changes of the profile's training settings.
             distillation: changes of the profile's distillation, such as shuffle="group_p", p=0.1.
         """
-        return self._workplace.make(self._student(teachers, seed, training, **distillation))
+        return self._workplace.make(self.student_job(teachers, seed, training, **distillation))
+
+    def make_all(self, jobs: Sequence[Job], label: str) -> list[Run]:
+        """The runs of all jobs, in order; with the profile's ``parallel``, missing ones are trained side by side."""
+        return self._workplace.make_all(jobs, label, self.profile.parallel)
 
     def students(self, method: str, teachers: Sequence[Run] | None = None, **distillation: Any) -> list[Run]:
         """The profile's number of students of one method, seeds 0, 1, ...; with one teacher each, seed s has teacher s.
@@ -186,10 +190,12 @@ class Laboratory:
         if not wanted.many_teachers and len(pool) < self.profile.seeds:
             raise KitError(f"{wanted.name} needs a teacher a seed: {self.profile.seeds} seeds, {len(pool)} teachers.")
         jobs = [
-            self._student(pool if wanted.many_teachers else [pool[seed]], seed, shuffle=wanted.shuffle, **distillation)
+            self.student_job(
+                pool if wanted.many_teachers else [pool[seed]], seed, shuffle=wanted.shuffle, **distillation
+            )
             for seed in range(self.profile.seeds)
         ]
-        return self._workplace.make_all(jobs, wanted.name, self.profile.parallel)
+        return self.make_all(jobs, wanted.name)
 
     def rounds(self, count: int | None = None) -> list[list[Run]]:
         """Iterative self-training (Eq 4): the students of one round are the teachers of the next.

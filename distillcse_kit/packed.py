@@ -1,8 +1,8 @@
 """A BERT without the work that nobody reads: padding, and in the last layer every token but [CLS].
 
 **Padding.** The tokens of a batch stand one after the other, [T, d] instead of [N, L, d]; only attention, which needs
-them sentence by sentence, sees padding. Sentences of a training batch are drawn at random, whatever their lengths, so
-that a third of a padded batch is padding.
+them sentence by sentence, sees all of the padding. Sentences of a training batch are drawn at random, whatever their
+lengths, so that a third of a padded batch is padding.
 
 **Last layer.** Where [CLS] is the embedding, the other tokens matter there through their keys and values alone: their
 queries, attention outputs and feed-forward states are left out. Their keys and values are only ever asked by one query
@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel
+
+ROUND = 64
 
 # These share BERT's modules, under the same names.
 _LIKE_BERT = ("bert", "roberta", "xlm-roberta", "camembert")
@@ -78,9 +80,10 @@ class Layout:
     def __init__(self, mask: Tensor, heads: int) -> None:
         n, width = mask.shape
         self.shape = (n, heads, width, -1)
-        self.places = mask.flatten().nonzero().squeeze(1)  # [T], the place of each token
+        taken = _rounded_up(mask.flatten().bool())
+        self.places = taken.nonzero().squeeze(1)  # [T], the place of each token
         # [N L], the token that fills a place. Padding repeats the token before it: attention never looks there.
-        self.tokens = mask.flatten().cumsum(0) - 1
+        self.tokens = taken.cumsum(0) - 1
         sentence, self.columns = self.places // width, self.places % width
         self.first = (self.columns == 0).nonzero().squeeze(1)  # [N], the [CLS] tokens
         head = torch.arange(heads, device=mask.device)
@@ -98,6 +101,18 @@ class Layout:
         """The tokens out of all places: [N, H, L, d / H] -> [T, d]."""
         rows = padded.reshape(len(self.head_tokens), -1)
         return _Pick.apply(rows, self.head_places, None).view(len(self.places), -1)
+
+
+def _rounded_up(tokens: Tensor) -> Tensor:
+    """The places of all tokens, and of as much padding as makes their number a multiple of ``ROUND``, if there is it.
+
+    The matrix library prepares a kernel for each shape it meets, and keeps it: with a number of tokens that is never
+    the same twice, that would cost time and megabytes at every step.
+    """
+    missing = -int(tokens.sum()) % ROUND
+    taken = tokens.clone()
+    taken[(~tokens).nonzero().squeeze(1)[:missing]] = True
+    return taken
 
 
 class _Pick(torch.autograd.Function):

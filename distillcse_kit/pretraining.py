@@ -315,7 +315,7 @@ def pretrain(
         {"vocabulary": pieces, "limit": settings.max_tokens, "corpus": fingerprint},
         ".npy",
         TokenizedText.load,
-        lambda path: TokenizedText.of(sentences, tokenizer, settings.max_tokens).save(path),
+        lambda path: TokenizedText.write(path, sentences, tokenizer, settings.max_tokens),
     )
     say("Token vectors: truncated SVD of the positive PMI matrix.")
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import importlib.metadata
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from tqdm.auto import tqdm
 from distillcse_kit.checkpointing import load_checkpoint, save_checkpoint
 from distillcse_kit.compiling import Compiled, repays
 from distillcse_kit.config import DistillationSettings, TrainingSettings, as_json
+from distillcse_kit.data.corpus import corpus_fingerprint
 from distillcse_kit.data.pairs import SentencePairs
 from distillcse_kit.data.tokens import TokenizedText
 from distillcse_kit.dropout import use_cheap_dropout
@@ -38,15 +39,28 @@ from distillcse_kit.teachers import TeacherEnsemble
 from distillcse_kit.threads import sharing
 from distillcse_kit.views import two_views
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 CHECKPOINT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Training sentences and what identifies them."""
+    """Training sentences and what identifies them.
 
-    sentences: list[str]
+    Attributes:
+        sentences: a list, or the column of a dataset, which reads what is asked for from its file.
+        fingerprint: as ``corpus_fingerprint`` gives it.
+    """
+
+    sentences: Sequence[str]
     fingerprint: str
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Corpus:
+        """The column ``sentence`` of what ``load_corpus`` returns."""
+        return cls(dataset["sentence"], corpus_fingerprint(dataset))
 
     def __len__(self) -> int:
         return len(self.sentences)
@@ -230,7 +244,7 @@ def tokenized(store: Store, encoder: SentenceEncoder, corpus: Corpus) -> Tokeniz
         content,
         ".npy",
         TokenizedText.load,
-        lambda path: TokenizedText.of(corpus.sentences, encoder.tokenizer, encoder.max_tokens).save(path),
+        lambda path: TokenizedText.write(path, corpus.sentences, encoder.tokenizer, encoder.max_tokens),
     )
 
 
@@ -341,6 +355,7 @@ class Trainer:
         device, compiled = self.accelerator.device, repays(settings, self.accelerator.device)
         if device.type == "cpu" and is_like_bert(self.trainee.encoder.model) and not compiled:
             use_cheap_dropout(self.trainee.encoder.model)
+        self.dev_encoder = DevEncoder(self.trainee.encoder, settings)
         self.text = tokenized(store, self.trainee.encoder, corpus)
         parameters = [parameter for parameter in self.trainee.parameters() if parameter.requires_grad]
         optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0, fused=True)
@@ -399,7 +414,7 @@ class Trainer:
             raise KitError(
                 f"The loss is {row['loss']} at step {step}; lower the learning rate or raise the temperatures."
             )
-        dev = score_pairs(PrecisionView(self.trainee.encoder, self.settings), self.dev)
+        dev = score_pairs(self.dev_encoder, self.dev)
         self.history.append({"step": step, **row, "dev": dev})
         if not dev <= self.best_score:  # a constant encoder scores nan: then the newest is as good as any
             self.best_score, self.best_step = dev, step
@@ -433,14 +448,17 @@ class Trainer:
         self.checkpoint.unlink(missing_ok=True)
 
 
-@dataclass(frozen=True)
-class PrecisionView:
-    """An encoder that encodes in the precision of its training: dev scores need the speed, not the last digit."""
+class DevEncoder:
+    """The encoder as the dev score wants it: in the precision of training, and one set of sentences tokenised once."""
 
-    encoder: SentenceEncoder
-    settings: TrainingSettings
+    def __init__(self, encoder: SentenceEncoder, settings: TrainingSettings) -> None:
+        self.encoder, self.settings = encoder, settings
+        self._sentences: list[str] = []
+        self._token_ids: list[list[int]] = []
 
     def encode(self, sentences: list[str]) -> np.ndarray:
-        return self.encoder.encode(
-            sentences, batch_size=128, show_progress_bar=False, precision=self.settings.precision
+        if sentences != self._sentences:
+            self._sentences, self._token_ids = sentences, self.encoder.tokenize(sentences)
+        return self.encoder.encode_tokens(
+            self._token_ids, batch_size=128, show_progress_bar=False, precision=self.settings.precision
         )

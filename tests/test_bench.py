@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
 from scipy import stats
+from transformers import BertConfig
 
 from distillcse_kit import cli
+from distillcse_kit.bench import gpu, growth
 from distillcse_kit.bench import run as bench
 from distillcse_kit.bench.baselines import PlainTraining, group_p_loop, plain_model
 from distillcse_kit.bench.measure import Spread, calls_for, compare, ratio
-from distillcse_kit.config import DistillationSettings, TrainingSettings
+from distillcse_kit.bench.memory import peak_of_process
+from distillcse_kit.bench.scores import compare_students, plain_way
+from distillcse_kit.bench.workshop import Extent
+from distillcse_kit.config import DistillationSettings, Profile, TrainingSettings
+from distillcse_kit.data.pairs import SentencePairs
 from distillcse_kit.encoder import SentenceEncoder
+from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.shuffling import group_p_assignments
+from distillcse_kit.store import Store
+from distillcse_kit.training import Corpus, Run
 
 
 def cosines_of(n: int) -> torch.Tensor:
     vectors = torch.nn.functional.normalize(torch.randn(n, 9, generator=torch.Generator().manual_seed(n)), dim=-1)
     return vectors @ vectors.T
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timings of one call: what is tested is not how long it takes."""
+    monkeypatch.setattr("distillcse_kit.bench.measure.SHORTEST", 0.0)
 
 
 @pytest.mark.parametrize("n", [2, 7, 40])
@@ -66,6 +84,7 @@ def test_times_are_taken_in_turns_and_long_enough(monkeypatch: pytest.MonkeyPatc
         order.append(name)
         clock[0] += takes
 
+    monkeypatch.setattr("distillcse_kit.bench.measure.SHORTEST", 0.02)
     slow, fast = lambda: work("slow", 0.03), lambda: work("fast", 0.01)
     assert calls_for(slow) == 1 and calls_for(fast) == 2
     order.clear()
@@ -93,11 +112,11 @@ def test_mixed_text_has_many_lengths() -> None:
 
 
 def test_the_json_holds_every_number_that_is_promised(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], short: None
 ) -> None:
-    monkeypatch.setattr(bench, "QUICK", bench.Extent(1, 1, 200))
+    monkeypatch.setattr(bench, "QUICK", Extent(1, 1, 200))
     monkeypatch.setattr(bench, "BATCH_SIZES", (64, 256, 512))
-    monkeypatch.setattr(bench, "MEMORY_TASKS", ())
+    monkeypatch.setattr(bench, "TASKS", {})
     path = tmp_path / "bench.json"
     assert cli.main(["bench", "--quick", "--json", str(path)]) == 0
     found = json.loads(path.read_text())
@@ -118,4 +137,90 @@ def test_the_json_holds_every_number_that_is_promised(
 
 
 def test_memory_is_measured_in_a_process_of_its_own() -> None:
-    assert 100 < bench.peak_of("encode", "builtin") < 20_000
+    assert 100 < peak_of_process("encode", "builtin") < 20_000
+
+
+# ---------------------------------------------------------------- growth
+
+
+def test_growth_measures_every_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short: None) -> None:
+    asked: list[tuple[str, dict[str, int]]] = []
+    monkeypatch.setattr(
+        growth, "peak_of_process", lambda task, corpus, **sizes: asked.append((task, sizes)) or 500.0 + len(asked)
+    )
+    found = {
+        "sentences a batch, N": growth.with_batch(tmp_path, "builtin", (8, 32)),
+        "sentences of the corpus": growth.with_sentences(tmp_path, "builtin", (300, 900)),
+    }
+    step, loss, memory = found["sentences a batch, N"]
+    assert step.sizes == (8, 32) and all(a > b > 0 for a, b in zip(step.values, loss.values, strict=True))
+    assert memory.unit == "MB" and memory.values == (501.0, 502.0)
+    assert asked[:2] == [("student step", {"batch_size": 8}), ("student step", {"batch_size": 32})]
+    drawn = growth.figure(found)
+    above, below = drawn.axes[0], drawn.axes[len(found)]
+    assert above.lines[0].get_ydata().tolist() == list(step.values)
+    assert below.lines[0].get_ydata().tolist() == list(memory.values)
+    # The dotted line is proportional to the size, through the last point.
+    assert above.lines[2].get_ydata().tolist() == pytest.approx([step.values[1] / 4, step.values[1]])
+    assert json.loads(json.dumps(growth.as_json(found)))["sentences of the corpus"][0]["sizes"] == [300, 900]
+    plt.close(drawn)
+
+
+def test_stored_teachers_are_read_from_the_disk_and_not_kept(tmp_path: Path) -> None:
+    stored = growth._empty(tmp_path / "stored.npy", 1_000, 4)
+    assert isinstance(stored, np.memmap) and stored.shape == (1_000, 4) and not stored.any()
+
+
+# ---------------------------------------------------------------- both ways' students, and the GPU
+
+
+def test_the_plain_way_is_that_of_transformers(tiny: Path) -> None:
+    encoder = SentenceEncoder.load(tiny)
+    calls: list[str] = []
+    encoder.model.register_forward_hook(lambda *_: calls.append("whole model"))
+    fast = encoder.encode(["two letters", "the cook finds an apple"])
+    assert not calls
+    with plain_way():
+        plain = encoder.encode(["two letters", "the cook finds an apple"])
+    assert calls == ["whole model"] and np.abs(plain - fast).max() < 1e-5
+    encoder.encode(["two letters"])
+    assert len(calls) == 1
+
+
+def test_both_ways_are_scored_on_the_same_seeds(
+    tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = TrainingSettings(base=str(tiny), steps=4, batch_size=8, evaluate_every=2)
+    lab = Laboratory(Profile("smoke", training, teachers=1, seeds=3), store=store.root)
+    lab.__dict__.update(corpus=corpus, dev=dev, tests={"builtin": replace(dev, name="builtin")})
+    lines: list[str] = []
+    found = compare_students(lab, lines.append)
+    assert [len(found[way][task]) for way in ("fast", "plain") for task in ("dev", "builtin")] == [3] * 4
+    expected = np.subtract(found["fast"]["dev"], found["plain"]["dev"])
+    assert found["difference"]["dev"]["mean"] == pytest.approx(expected.mean())
+    low, high = stats.t.interval(0.95, 2, loc=expected.mean(), scale=stats.sem(expected))
+    assert (found["difference"]["dev"]["low"], found["difference"]["dev"]["high"]) == pytest.approx((low, high))
+    settings = [Run.load(folder).about["training"] for folder in (store.root / "plain" / "runs").glob("[!.]*")]
+    assert {each["precision"] for each in settings} == {"float32"} and {each["seed"] for each in settings} == {0, 1, 2}
+    assert len(lines) == 6
+
+
+def test_the_gpu_command_says_that_there_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert cli.main(["bench", "--gpu"]) != 0
+    assert "torch finds no GPU here" in capsys.readouterr().err
+
+
+def test_the_gpu_measurement_and_its_estimate() -> None:
+    """On the processor, with a small shape: the estimate is that of its own numbers."""
+    shape = BertConfig(hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48)
+    lines: list[str] = []
+    found = gpu.measure_gpu(lines.append, shape, device="cpu", steps=2)
+    assert {"SimCSE", "student of 16", "embedding", "estimate"} <= set(found) and found["matrix_peak_teraflops"] > 0
+    assert all(0 < found[what]["share_of_peak"] < 1 for what in ("SimCSE", "student of 16", "embedding"))
+    rates = {what: {"tokens_per_second": 1_000_000} for what in ("SimCSE", "student of 16", "embedding")}
+    # 15,625 x 64 x 2 x 30 tokens at a million a second: 1 minute. 16 teachers, 5 + 5 students, 16 + 5 embeddings.
+    run, embedding = 60.0, 30.0
+    expected = (16 * (run + embedding) + 5 * run + 5 * (embedding + run)) / 3_600
+    assert gpu.estimate(rates, 30.0)["hours"] == pytest.approx(expected, abs=0.01)

@@ -152,9 +152,8 @@ def test_a_mistake_is_one_sentence_and_status_2(
     assert told == "" and sentence in error
     assert error.startswith("distillcse") and error.count("\n") == 1 and "Traceback" not in error
     left = set(files["folder"].rglob("*")) - set(before)
-    assert not [path for path in left if not path.is_relative_to(files["store"] / "tokens") and path.is_file()], (
-        "half-written"
-    )
+    left = {path for path in left if path.is_file() and path.suffix != ".arrow"}  # a corpus that is in order is kept
+    assert not [path for path in left if not path.is_relative_to(files["store"] / "tokens")], "half-written"
 
 
 def test_a_stopped_command_says_that_it_goes_on(

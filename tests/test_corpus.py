@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import hashlib
 import json
 import lzma
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
+import pyarrow
 import pytest
 
 from distillcse_kit.data.corpus import corpus_fingerprint, load_corpus
 from distillcse_kit.errors import KitError
+from distillcse_kit.store import Store
+from distillcse_kit.training import Corpus
 
 SENTENCES = ["A man plays a guitar.", 'She said "no", twice.', "Größe, naïve and 東京 in one sentence."]
 
@@ -167,6 +173,68 @@ def test_nothing_is_written_to_the_cache(tmp_path: Path, monkeypatch: pytest.Mon
     dataset = load_corpus(write(tmp_path / "c.txt", "one\ntwo\n"))
     assert dataset.cache_files == []
     assert not (tmp_path / "cache").exists()
+
+
+# -- in a store
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    return write(tmp_path / "many.txt", "".join(f"  sentence {n}, größer \n\n" for n in range(30_000)))
+
+
+def test_in_a_store_the_sentences_are_the_same_and_on_disk(many: Path, store: Store):
+    in_memory = load_corpus(many)
+    before = pyarrow.total_allocated_bytes()
+    dataset = load_corpus(many, store=store)
+    assert pyarrow.total_allocated_bytes() - before < 50_000 < dataset.data.nbytes
+    assert list(dataset["sentence"]) == list(in_memory["sentence"])
+    assert corpus_fingerprint(dataset) == corpus_fingerprint(in_memory)
+    assert [Path(file["filename"]).parent for file in dataset.cache_files] == [store.root / "corpora"]
+
+
+def test_a_store_has_a_file_for_each_text_and_damage_does_not_last(tmp_path: Path, store: Store):
+    path = write(tmp_path / "c.txt", "one\ntwo\nthree")
+    first = load_corpus(path, store=store)
+    (file,) = (store.root / "corpora").iterdir()
+    file.write_bytes(file.read_bytes()[:100])
+    again = load_corpus(write(tmp_path / "same.jsonl", '"one"\n"two"\n"three"'), store=store)
+    write(path, "one\ntwo\nfour")
+    changed = load_corpus(path, store=store)
+    assert list(again["sentence"]) == ["one", "two", "three"] and list(changed["sentence"]) == ["one", "two", "four"]
+    assert first.cache_files == again.cache_files != changed.cache_files
+    assert len(list((store.root / "corpora").iterdir())) == 2
+
+
+def test_of_a_broken_source_nothing_is_left_in_the_store(tmp_path: Path, store: Store):
+    for broken in ("", "just one\n", b"one\ntwo\nna\xefve\n"):
+        fails(write(tmp_path / "c.txt", broken), "c.txt", store=store)
+    assert list((store.root / "corpora").iterdir()) == []
+
+
+def test_a_full_disk_is_reported(tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch):
+    def full(*args: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pyarrow.ipc.new_stream", full)
+    fails(write(tmp_path / "c.txt", "one\ntwo"), "could not be written", "No space left", "free space", store=store)
+    assert list((store.root / "corpora").iterdir()) == []
+
+
+def test_a_corpus_reads_one_sentence_some_or_all(many: Path, store: Store):
+    corpus = Corpus.of(load_corpus(many, store=store))
+    assert corpus.sentences[3] == corpus.sentences[np.int64(3)] == "sentence 3, größer"
+    assert corpus.sentences[:2] == ["sentence 0, größer", "sentence 1, größer"]
+    assert corpus.sentences[29_999:40_000] == ["sentence 29999, größer"]
+    assert len(corpus) == 30_000 == sum(1 for _ in corpus.sentences)
+
+
+def test_a_corpus_in_a_store_is_sent_by_the_name_of_its_file(many: Path, store: Store):
+    """test_jobs has other processes read it."""
+    corpus = Corpus.of(load_corpus(many, store=store))
+    sent = pickle.dumps(corpus)
+    assert len(sent) < 3_000
+    assert pickle.loads(sent) == corpus
 
 
 # -- folders

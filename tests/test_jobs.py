@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from distillcse_kit.config import DistillationSettings, TrainingSettings
+from distillcse_kit.data.corpus import load_corpus
 from distillcse_kit.data.pairs import SentencePairs
 from distillcse_kit.errors import KitError
 from distillcse_kit.jobs import Job, Workplace, processes_for, side_by_side
@@ -38,8 +39,12 @@ def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_side_by_side_makes_the_same_runs(
     tiny: Path, corpus: Corpus, dev: SentencePairs, tmp_path: Path, two_processes: None
 ) -> None:
-    places = [Workplace(Store(tmp_path / name), corpus, dev) for name in ("serial", "parallel")]
-    serial, parallel = (all_runs(place, tiny, place is places[1]) for place in places)
+    """One after the other with the sentences in a list, side by side with them in a file."""
+    (tmp_path / "corpus.txt").write_text("\n".join(corpus.sentences))
+    stores = [Store(tmp_path / name) for name in ("serial", "parallel")]
+    on_disk = Corpus(load_corpus(tmp_path / "corpus.txt", store=stores[1])["sentence"], corpus.fingerprint)
+    serial = all_runs(Workplace(stores[0], corpus, dev), tiny, parallel=False)
+    parallel = all_runs(Workplace(stores[1], on_disk, dev), tiny, parallel=True)
     assert [folder.name for folder in serial] == [folder.name for folder in parallel]
     for one, other in zip(serial, parallel, strict=True):
         weights, others = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")

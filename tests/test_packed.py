@@ -89,23 +89,40 @@ def test_training_without_chance_is_the_same_too(kind: str) -> None:
     )
 
 
-def test_the_layout_puts_each_token_into_its_place() -> None:
+@pytest.mark.parametrize("multiple", [1, 16, 50, 64])
+def test_the_layout_puts_each_token_into_its_place(multiple: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the number of tokens is rounded up to: 38 tokens and 22 of padding stay 38, or become 48, 50 or 60."""
+    monkeypatch.setattr("distillcse_kit.packed.ROUND", multiple)
     mask = batch()["attention_mask"]
     layout = Layout(mask, heads=3)
-    packed = torch.arange(int(mask.sum()) * 6, dtype=torch.float64).view(-1, 6).requires_grad_()
+    count = {1: 38, 16: 48, 50: 50, 64: 60}[multiple]
+    packed = torch.arange(count * 6, dtype=torch.float64).view(-1, 6).requires_grad_()
     places = layout.spread(packed)
     assert places.shape == (5, 3, 12, 2)
-    rows = iter(packed.detach())
+    real = mask.flatten()[layout.places].bool()
+    rows = iter(packed.detach()[real])
     for i, length in enumerate(mask.sum(1).tolist()):
         for column in range(length):
             assert torch.equal(places[i, :, column].flatten(), next(rows))
-    assert torch.equal(layout.gather(places), packed)
+    assert next(rows, None) is None
+    assert torch.equal(layout.gather(places)[real], packed[real])
+    assert layout.first.tolist() == [k for k, place in enumerate(layout.places.tolist()) if place % 12 == 0]
     # As in attention: what stands at padding counts for nothing.
     cubed = (places**3 * mask[:, None, :, None]).sum()
     cubed.backward()
-    assert torch.allclose(packed.grad, 3 * packed.detach() ** 2)
+    assert torch.allclose(packed.grad[real], 3 * packed.detach()[real] ** 2) and not packed.grad[~real].any()
     padded = torch.rand(5, 3, 12, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(layout.gather, padded)
+
+
+def test_batches_of_many_lengths_have_few_numbers_of_tokens() -> None:
+    """Else the matrix library would prepare a kernel for each of them."""
+    draw = torch.Generator().manual_seed(0)
+    sizes = set()
+    for _ in range(50):
+        lengths = torch.randint(5, 33, (64,), generator=draw)
+        sizes.add(len(Layout((torch.arange(32) < lengths[:, None]).long(), 2).places))
+    assert len(sizes) < 10 and all(size % 64 == 0 for size in sizes)
 
 
 @pytest.mark.parametrize("pooling", ["cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last"])

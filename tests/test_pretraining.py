@@ -44,34 +44,9 @@ SMALL = PretrainingSettings(
 # ---------------------------------------------------------------- token ids
 
 
-def test_token_ids_come_back_from_disk(tmp_path: Path) -> None:
-    text = text_of([[2, 7, 3], [2, 3], [2, 9, 8, 7, 3]])
-    text.save(tmp_path / "t.npy")
-    loaded = TokenizedText.load(tmp_path / "t.npy")
-    assert len(loaded) == 3 and [row.tolist() for row in loaded.rows([2, 0])] == [[2, 9, 8, 7, 3], [2, 7, 3]]
-    assert loaded.lengths.tolist() == [3, 2, 5]
-
-
 def test_a_cut_keeps_the_last_token() -> None:
     text = text_of([[2, 9, 8, 7, 3], [2, 4, 3]])
     assert [row.tolist() for row in text.rows([0, 1], longest=3)] == [[2, 9, 3], [2, 4, 3]]
-
-
-def test_damaged_token_ids_are_noticed(tmp_path: Path) -> None:
-    path = tmp_path / "t.npy"
-    text_of([[2, 7, 3], [2, 3]]).save(path)
-    whole = np.load(path)
-    for damaged in (whole[:-1], np.append(whole, 1), whole[:0]):
-        np.save(path, damaged)
-        with pytest.raises((ValueError, IndexError), match=r"damaged|index"):
-            TokenizedText.load(path)
-
-
-def test_chunks_change_nothing() -> None:
-    tokenizer = new_tokenizer(learn_vocabulary(SENTENCES, 120), 64)
-    whole, parts = (TokenizedText.of(SENTENCES[:50], tokenizer, 64, chunk=chunk) for chunk in (1_000, 7))
-    assert np.array_equal(whole.ids, parts.ids) and np.array_equal(whole.starts, parts.starts)
-    assert whole.rows([4])[0].tolist() == tokenizer(SENTENCES[4])["input_ids"]
 
 
 def test_padding() -> None:

@@ -28,6 +28,7 @@ from distillcse_kit.store import Store
 from distillcse_kit.teachers import TeacherEnsemble, embed_corpus
 from distillcse_kit.training import (
     Corpus,
+    DevEncoder,
     Distillation,
     Run,
     Trainee,
@@ -368,3 +369,19 @@ def test_a_loss_that_is_not_finite(tiny: Path, corpus: Corpus, dev: SentencePair
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(KitError, match=r"is not a run folder .*run\.json"):
         Run.load(tmp_path)
+
+
+def test_the_dev_sentences_are_tokenised_once(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = SentenceEncoder.load(tiny)
+    text, other = ["two letters", "the cook finds an apple"], ["a pilot hides her bicycle"]
+    expected = encoder.encode(text), encoder.encode(other)
+    calls: list[list[str]] = []
+    tokenize = SentenceEncoder.tokenize
+    monkeypatch.setattr(
+        SentenceEncoder, "tokenize", lambda self, sentences: calls.append(sentences) or tokenize(self, sentences)
+    )
+    view = DevEncoder(encoder, small(tiny))
+    for _ in range(3):
+        assert np.array_equal(view.encode(text), expected[0])
+    assert calls == [text]
+    assert np.array_equal(view.encode(other), expected[1]) and np.array_equal(view.encode(text), expected[0])

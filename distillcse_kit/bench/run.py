@@ -3,112 +3,31 @@
 from __future__ import annotations
 
 import platform
-import re
-import resource
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from distillcse_kit.bench.baselines import PlainTraining, group_p_loop
+from distillcse_kit.bench.baselines import group_p_loop
 from distillcse_kit.bench.measure import Spread, compare, ratio, seconds
-from distillcse_kit.config import DistillationSettings, TrainingSettings
-from distillcse_kit.data.corpus import corpus_fingerprint, load_corpus
+from distillcse_kit.bench.memory import TASKS, peak_of_process
+from distillcse_kit.bench.workshop import FULL, QUICK, TEACHERS, Extent, Workshop
+from distillcse_kit.data.corpus import load_corpus
 from distillcse_kit.data.sts import load_sts
-from distillcse_kit.data.tokens import pad_rows
 from distillcse_kit.encoder import MICRO, SentenceEncoder, use_bfloat16
-from distillcse_kit.evaluation.sts import first_pairs
+from distillcse_kit.evaluation.sts import score_pairs
 from distillcse_kit.losses import cosine_matrix, distillation_loss
 from distillcse_kit.shuffling import group_p_shuffle
-from distillcse_kit.store import Store
-from distillcse_kit.teachers import TeacherEnsemble, embed_corpus
-from distillcse_kit.training import Corpus, Distillation, Trainer, shuffled, tokenized, versions
+from distillcse_kit.teachers import TeacherEnsemble
+from distillcse_kit.training import shuffled, versions
 
 BATCH_SIZES = (64, 256, 512)
-TEACHERS = (1, 4, 16)
 SETTINGS_OF_AN_ABLATION = 8
-PLAIN_LENGTH = 32
-
-
-@dataclass(frozen=True)
-class Extent:
-    """How long to measure: repeats of quick and of slow comparisons, and sentences to encode."""
-
-    quick_repeats: int
-    slow_repeats: int
-    sentences: int
-
-
-QUICK, FULL = Extent(7, 3, 1_500), Extent(25, 9, 4_000)
-
-
-class Workshop:
-    """Corpus, teachers' embeddings and trainers that the measurements share, in a temporary store."""
-
-    def __init__(self, folder: Path, extent: Extent, corpus: str | Path = "builtin") -> None:
-        dataset = load_corpus(corpus, limit=extent.sentences)
-        self.corpus = Corpus(list(dataset["sentence"]), corpus_fingerprint(dataset))
-        self.folder, self.extent, self.store = folder, extent, Store(folder / "store")
-        self.training, self.distillation = TrainingSettings(), DistillationSettings(shuffle="group_p")
-        self.encoder = SentenceEncoder.load("micro")
-        self.text = tokenized(self.store, self.encoder, self.corpus)
-        self.dev = first_pairs(load_sts("builtin", None, "dev"), 20)
-        draw = np.random.default_rng(0)
-        size = self.training.batch_size
-        self.batches = [draw.choice(len(self.corpus), size, replace=False) for _ in range(8)]
-
-    @cached_property
-    def embeddings(self) -> list[np.ndarray]:
-        """One memory-mapped file a teacher. The speed does not depend on what is in them."""
-        first = embed_corpus(
-            self.store, self.encoder, self.text, self.corpus.fingerprint, None, self.training.max_tokens
-        )
-        files = []
-        for number in range(max(TEACHERS)):
-            path = self.folder / f"teacher_{number}.npy"
-            np.save(path, first)
-            files.append(np.load(path, mmap_mode="r"))
-        return files
-
-    def trainer(self, teachers: int = 0) -> Trainer:
-        """The kit's own loop, as ``train`` uses it: SimCSE, or a student of stored teachers."""
-        lesson = None
-        if teachers:
-            named = {str(number): self.embeddings[number] for number in range(teachers)}
-            lesson = Distillation(self.distillation, TeacherEnsemble(named))
-        return Trainer(self.store, self.training, self.corpus, self.dev, lesson, self.folder / "none.checkpoint")
-
-    def steps(self, trainer: Trainer) -> Callable[[], None]:
-        """One step of the kit's loop a call, on one batch after the other."""
-        numbers = iter(range(10**9))
-
-        def step() -> None:
-            trainer._step(1, self.batches[next(numbers) % len(self.batches)])
-
-        return step
-
-    def plain_steps(self, teachers: int = 0) -> Callable[[], None]:
-        """One step of the plain loop a call, on the same batches."""
-        plain = PlainTraining(self.training, self.distillation, teachers)
-        batches = []
-        for rows in self.batches:
-            ids = self.text.rows(rows, PLAIN_LENGTH)
-            lengths = torch.tensor([len(row) for row in ids])
-            mask = (torch.arange(PLAIN_LENGTH) < lengths[:, None]).long()
-            batches.append((pad_rows(ids, self.encoder.tokenizer.pad_token_id, PLAIN_LENGTH), mask))
-        numbers = iter(range(10**9))
-
-        def step() -> None:
-            plain.step(*batches[next(numbers) % len(batches)])
-
-        return step
 
 
 # ---------------------------------------------------------------- measurements
@@ -147,7 +66,7 @@ def measure_steps(shop: Workshop) -> dict[str, dict[str, Spread]]:
     return {
         "step_vs_simcse": {m: ratio(step, simcse, repeats) for m, step in stored.items()},
         "every_step_vs_stored": {
-            m: ratio(shop.plain_steps(int(m)), step, max(3, repeats // 3)) for m, step in stored.items()
+            m: ratio(shop.plain_steps(int(m)), step, max(1, repeats // 3)) for m, step in stored.items()
         },
     }
 
@@ -159,11 +78,10 @@ def measure_jobs(shop: Workshop) -> dict[str, Spread]:
     in the plain way; S cancels. An ablation of 8 settings pays for the embeddings once.
     """
     most, size = max(TEACHERS), shop.training.batch_size
-    rows = np.concatenate(shop.batches)
-    ids = shop.text.rows(rows)
+    ids = shop.text.rows(range(len(shop.text)), shop.training.max_tokens)
 
     def embed() -> None:
-        shop.encoder.encode_tokens(ids, 128, True, False, "auto")
+        shop.encoder.encode_tokens(ids, 256, True, False, "auto")
 
     plain, stored, embedding = compare(
         shop.plain_steps(most), shop.steps(shop.trainer(most)), embed, repeats=shop.extent.slow_repeats
@@ -198,6 +116,16 @@ def measure_training(shop: Workshop) -> dict[str, Any]:
     }
 
 
+def measure_scoring(shop: Workshop) -> Spread:
+    """Scoring the built-in dev pairs once, as a share of the training steps between two scores."""
+    trainer, pairs = shop.trainer(), load_sts("builtin", None, "dev")
+    score, step = compare(
+        partial(score_pairs, trainer.dev_encoder, pairs), shop.steps(trainer), repeats=shop.extent.slow_repeats
+    )
+    between = shop.training.evaluate_every
+    return Spread.of([once / (between * each) for once, each in zip(score, step, strict=True)])
+
+
 def matrix_peak(n: int = 2_048) -> float:
     """Operations a second of a large matrix product in the precision that training takes here."""
     dtype = torch.bfloat16 if use_bfloat16("auto", torch.device("cpu")) else torch.float32
@@ -223,7 +151,7 @@ def measure_encoding(extent: Extent) -> dict[str, Any]:
         return {}
     theirs, ours = SentenceTransformer(str(MICRO), device="cpu"), SentenceEncoder.load("micro")
     theirs.float()
-    text = mixed_text(extent.sentences // 2)
+    text = mixed_text((extent.sentences or 4_096) // 2)
     ways: dict[str, Callable[[], np.ndarray]] = {
         "default": lambda: ours.encode(text, show_progress_bar=False),
         "float32": lambda: ours.encode(text, show_progress_bar=False, precision="float32"),
@@ -249,43 +177,18 @@ def measure_encoding(extent: Extent) -> dict[str, Any]:
 
 def measure_store(shop: Workshop) -> dict[str, Any]:
     """The embedding store: bytes a sentence and teacher, and reading a random batch of 16 teachers."""
-    stored = TeacherEnsemble({str(number): array for number, array in enumerate(shop.embeddings)})
+    files = shop.embeddings(max(TEACHERS))
+    stored = TeacherEnsemble({str(number): array for number, array in enumerate(files)})
     read = [1_000 * seconds(lambda: stored.vectors(shop.batches[0]), 5) for _ in range(shop.extent.quick_repeats)]
     return {
-        "store_bytes_per_sentence": shop.embeddings[0].nbytes / len(shop.corpus),
+        "store_bytes_per_sentence": files[0].nbytes / len(shop.corpus),
         "store_milliseconds_per_batch_of_16_teachers": Spread.of(read),
     }
 
 
-MEMORY_TASKS = ("simcse step", "student step, 16 stored teachers", "student step, 16 teachers run", "encode")
-
-
 def measure_memory(corpus: str) -> dict[str, float]:
-    """Peak resident memory in MB of a process that does one of ``MEMORY_TASKS`` and nothing else."""
-    code = "import sys; from distillcse_kit.bench.run import peak_of; print(peak_of(sys.argv[1], sys.argv[2]))"
-    found = {}
-    for task in MEMORY_TASKS:
-        done = subprocess.run([sys.executable, "-c", code, task, corpus], capture_output=True, text=True, check=True)
-        found[task] = float(done.stdout.split()[-1])
-    return found
-
-
-def peak_of(task: str, corpus: str) -> float:
-    """Do the task in this process; its peak resident memory in MB."""
-    with tempfile.TemporaryDirectory() as folder:
-        shop = Workshop(Path(folder), QUICK, corpus)
-        work = {
-            "simcse step": lambda: shop.steps(shop.trainer())(),
-            "student step, 16 stored teachers": lambda: shop.steps(shop.trainer(16))(),
-            "student step, 16 teachers run": lambda: shop.plain_steps(16)(),
-            "encode": lambda: shop.encoder.encode(shop.corpus.sentences, show_progress_bar=False),
-        }[task]
-        work()
-    status = Path("/proc/self/status")
-    if status.is_file():  # getrusage would count what the parent held when it forked
-        return round(int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1e3, 1)  # type: ignore[index]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
+    """Peak resident memory in MB of a process that does one of the tasks and nothing else."""
+    return {task: peak_of_process(task, corpus) for task in TASKS}
 
 
 # ---------------------------------------------------------------- the whole of it
@@ -316,6 +219,7 @@ def run_bench(quick: bool, corpus: str = "builtin", say: Callable[[str], None] =
         keep(measure_steps(shop))
         keep(measure_jobs(shop))
         keep(measure_training(shop))
+        keep({"scoring_share_of_training": measure_scoring(shop)})
         keep(measure_encoding(extent))
         keep(measure_store(shop))
         keep({"peak_memory_megabytes": measure_memory(corpus)})

@@ -9,18 +9,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from distillcse_kit.data.reading import COMPRESSED, Row, comma_rows, kind_of, load_hub, numbered_lines, tab_rows
 from distillcse_kit.errors import KitError
+from distillcse_kit.store import Store, new_file
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from datasets.table import MemoryMappedTable
+    from pyarrow import RecordBatch
 
 BUILTIN_SIZE = 40_000
 SENTENCE_COLUMNS = ("sentence", "text", "sent0", "sentence1", "sentence_A")
 KNOWN_CORPORA = ("wiki1m_for_simcse.txt", "wiki_en_1m.txt")  # what a folder is searched for, in this order
 
-_CHUNK = 50_000  # sentences turned into one Arrow array at a time: no million Python strings in memory
+_CHUNK = 10_000  # sentences turned into one Arrow batch at a time: no million Python strings in memory
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _NOT_SENTENCES = re.compile("readme|license|licence", re.IGNORECASE)
 _GET_WIKI1M = (
@@ -34,6 +38,7 @@ def load_corpus(
     limit: int | None = None,
     column: str | None = None,
     split: str = "train",
+    store: Store | None = None,
 ) -> Dataset:
     """Load training sentences; blank ones are skipped and surrounding white space is removed.
 
@@ -52,13 +57,15 @@ def load_corpus(
         column: the column, or the objects' key, that holds the sentences; by default the first of ``sentence``,
             ``text``, ``sent0``, ``sentence1`` and ``sentence_A`` that there is, or the only one.
         split: the split of a hub dataset; files do not have any.
+        store: keeps the sentences in a file, memory-mapped, which is written anew by every load. None keeps them in
+            memory, and every process that the dataset is sent to gets a copy.
 
     Returns:
-        A dataset in memory with the one column ``sentence``. Nothing is written to the hub's cache for files.
+        A dataset with the one column ``sentence``. Nothing is written to the hub's cache for files.
 
     Raises:
         KitError: the source is missing, damaged, binary, not UTF-8, malformed, ambiguous or out of reach, or has fewer
-            than two sentences.
+            than two sentences; or the store's disk is full.
     """
     if limit is not None and limit < 2:
         raise KitError(
@@ -66,15 +73,15 @@ def load_corpus(
             f"(--sentences of teach, distill and pretrain)."
         )
     if source == "builtin":
-        return _dataset(_builtin(limit, column), limit, "builtin")
+        return _dataset(_builtin(limit, column), limit, "builtin", store)
     path = Path(source).expanduser()
     if path.is_dir():
         path = _corpus_in(path)
     if path.exists():
-        return _dataset(_file_sentences(path, column), limit, str(path))
+        return _dataset(_file_sentences(path, column), limit, str(path), store)
     if isinstance(source, Path) or _looks_like_path(source):
         raise KitError(f"{source}: there is no such file or folder; check the path given as corpus.")
-    return _dataset(_hub_sentences(source, split, column), limit, f"{source} (split {split})")
+    return _dataset(_hub_sentences(source, split, column), limit, f"{source} (split {split})", store)
 
 
 def corpus_fingerprint(dataset: Dataset) -> str:
@@ -95,27 +102,50 @@ def _feed(update: Callable[[bytes], None], sentences: Iterable[str]) -> None:
         update(encoded)
 
 
-def _dataset(sentences: Iterable[str], limit: int | None, origin: str) -> Dataset:
-    import pyarrow as pa
+def _dataset(sentences: Iterable[str], limit: int | None, origin: str, store: Store | None) -> Dataset:
     from datasets import Dataset
     from datasets.table import InMemoryTable
 
     stripped = (sentence.strip() for sentence in sentences)
     kept = islice((sentence for sentence in stripped if sentence), limit)
     digest = hashlib.sha256()
-    chunks = []
-    while chunk := list(islice(kept, _CHUNK)):
-        _feed(digest.update, chunk)
-        chunks.append(pa.array(chunk, type=pa.string()))
-    column = pa.chunked_array(chunks, type=pa.string())
-    if len(column) == 0:
+    batches = _batches(kept, origin, digest.update)
+    table = InMemoryTable.from_batches(batches) if store is None else _mapped(batches, store, digest.hexdigest)
+    # given no fingerprint, datasets pickles the whole table to make one: half a gigabyte for a million sentences
+    return Dataset(table, fingerprint=digest.hexdigest()[:16])
+
+
+def _batches(sentences: Iterator[str], origin: str, update: Callable[[bytes], None]) -> Iterator[RecordBatch]:
+    import pyarrow as pa
+
+    count = 0
+    while chunk := list(islice(sentences, _CHUNK)):
+        count += len(chunk)
+        _feed(update, chunk)
+        yield pa.record_batch({"sentence": pa.array(chunk, type=pa.string())})
+    if count == 0:
         raise KitError(f"{origin}: no sentence in it, it is empty; give a corpus with one sentence a line or row.")
-    if len(column) == 1:
+    if count == 1:
         raise KitError(
             f"{origin}: only one sentence in it, but contrastive learning needs at least two; put one sentence a line."
         )
-    # given no fingerprint, datasets pickles the whole table to make one: half a gigabyte for a million sentences
-    return Dataset(InMemoryTable(pa.table({"sentence": column})), fingerprint=digest.hexdigest()[:16])
+
+
+def _mapped(batches: Iterator[RecordBatch], store: Store, digest: Callable[[], str]) -> MemoryMappedTable:
+    """The batches in a file named by their digest, so that a process that opens it by name finds these very ones."""
+    import pyarrow as pa
+    from datasets.table import MemoryMappedTable
+
+    nameless = store.path("corpora", uuid4().hex, ".arrow")  # the digest is known when all has been written
+    schema = pa.schema({"sentence": pa.string()})
+    with (
+        new_file(nameless) as temporary,
+        pa.OSFile(str(temporary), "wb") as file,
+        pa.ipc.new_stream(file, schema) as stream,
+    ):
+        for batch in batches:
+            stream.write_batch(batch)
+    return MemoryMappedTable.from_file(str(nameless.replace(store.path("corpora", digest(), ".arrow"))))
 
 
 def _builtin(limit: int | None, column: str | None) -> Iterable[str]:

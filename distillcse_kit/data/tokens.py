@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -42,33 +44,42 @@ class TokenizedText:
             cut.append(ids)
         return cut
 
-    @classmethod
-    def of(cls, sentences: Sequence[str], tokenizer: Any, max_tokens: int, chunk: int = 20_000) -> TokenizedText:
-        """Tokenise in chunks, so that a million sentences need memory for their ids only."""
-        parts: list[np.ndarray] = []
-        lengths: list[int] = []
-        for start in range(0, len(sentences), chunk):
-            encoded = tokenizer(list(sentences[start : start + chunk]), truncation=True, max_length=max_tokens)[
-                "input_ids"
-            ]
-            lengths.extend(map(len, encoded))
-            parts.append(np.fromiter((token for ids in encoded for token in ids), dtype=np.int32))
-        return cls(np.concatenate(parts), np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+    @staticmethod
+    def write(path: Path, sentences: Sequence[str], tokenizer: Any, max_tokens: int, chunk: int = 1_000) -> None:
+        """Tokenise ``chunk`` sentences at a time into one .npy file: n, the starts, then the ids, all int32.
 
-    def save(self, path: Path) -> None:
-        """Write one .npy file: n, the starts, then the ids, all int32 (a corpus has fewer than 2^31 tokens)."""
+        Memory is needed for a chunk and the starts only. A corpus has fewer than 2^31 tokens.
+        """
+        front = np.zeros(len(sentences) + 2, dtype=np.int32)
+        front[0], starts = len(sentences), front[1:]
         with path.open("wb") as file:
-            np.save(file, np.concatenate([[len(self)], self.starts, self.ids]).astype(np.int32), allow_pickle=False)
+            _write_header(file, 0)
+            file.seek(front.nbytes, os.SEEK_CUR)
+            for first in range(0, len(sentences), chunk):
+                texts = list(sentences[first : first + chunk])
+                encoded = tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"]
+                starts[first + 1 : first + 1 + len(texts)] = starts[first] + np.cumsum([len(ids) for ids in encoded])
+                file.write(np.fromiter(chain.from_iterable(encoded), dtype=np.int32).data)
+            file.seek(0)
+            _write_header(file, len(front) + int(starts[-1]))
+            file.write(front.data)
 
     @classmethod
     def load(cls, path: Path) -> TokenizedText:
-        """Read what ``save`` wrote, memory-mapped; ValueError if it is damaged."""
+        """Read what ``write`` wrote, memory-mapped; ValueError if it is damaged."""
         flat = np.load(path, mmap_mode="r", allow_pickle=False)
         n = int(flat[0]) if flat.ndim == 1 and len(flat) else -1
         starts = np.asarray(flat[1 : n + 2], dtype=np.int64) if n >= 0 else np.zeros(0, dtype=np.int64)
         if len(starts) != n + 1 or not len(starts) or len(flat) != n + 2 + starts[-1]:
             raise ValueError(f"{path} is damaged")
         return cls(flat[n + 2 :], starts)
+
+
+def _write_header(file: IO[bytes], count: int) -> None:
+    """The head of a .npy file of ``count`` int32; numpy pads it so that it is as long for every count."""
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": np.dtype(np.int32).str, "fortran_order": False, "shape": (count,)}
+    )
 
 
 def pad_rows(

@@ -1,0 +1,129 @@
+"""What a GPU makes of the paper's scale: BERT-base's shape with random weights, which train as fast as any others.
+
+Speed is tokens a second, and the share of the device's own peak in bfloat16 matrix products, measured beside it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import BertConfig, BertModel
+
+from distillcse_kit.bench.workshop import Extent, Workshop
+from distillcse_kit.config import PRESETS
+from distillcse_kit.encoder import MICRO, SentenceEncoder
+from distillcse_kit.errors import KitError
+
+TEACHERS = 16
+SENTENCES = 1_000_000  # the paper's corpus
+ROUNDS = 2
+SEEDS = 5
+
+
+def measure_gpu(
+    say: Callable[[str], None], shape: BertConfig | None = None, device: str = "cuda", steps: int = 50
+) -> dict[str, Any]:
+    """Steps of SimCSE and of a 16-teacher student, and embedding, with their share of the device's peak.
+
+    Args:
+        say: takes each result as a line.
+        shape: of the encoder; None is BERT-base.
+        device: "cuda"; "cpu" is for trying the command out.
+        steps: timed, after five that are not.
+
+    Raises:
+        KitError: there is no such device.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise KitError("torch finds no GPU here; run this where there is one, with a build of torch for it.")
+    with tempfile.TemporaryDirectory(prefix="distillcse-gpu-") as name:
+        folder = Path(name)
+        encoder = SentenceEncoder.load(MICRO)
+        torch.manual_seed(0)
+        encoder.model = BertModel(shape or BertConfig(), add_pooling_layer=False)
+        base = encoder.save(folder / "base")
+        shops = {
+            compiled: Workshop(folder / compiled, Extent(1, 1, 4_096), base=str(base), compile=compiled)
+            for compiled in (("off", "on") if device == "cuda" else ("off",))
+        }
+        shop = shops["off"]
+        weights = sum(p.numel() for part in encoder.model.encoder.layer for p in part.parameters())
+        peak = matrix_peak(device)
+        lengths = np.minimum(shop.text.lengths[np.concatenate(shop.batches)], shop.training.max_tokens)
+        tokens = float(lengths.mean()) * shop.training.batch_size
+        found: dict[str, Any] = {"device": _name(device), "matrix_peak_teraflops": round(peak / 1e12, 2)}
+
+        def keep(what: str, tokens_per_second: float, operations: int) -> None:
+            share = operations * weights * tokens_per_second / peak
+            found[what] = {"tokens_per_second": round(tokens_per_second), "share_of_peak": round(share, 4)}
+            say(f"{what:<32}{tokens_per_second:>12,.0f} tokens/s   {share:.1%} of the peak in matrix products")
+
+        for what, teachers, compiled in (
+            ("SimCSE", 0, "off"),
+            ("SimCSE, compiled", 0, "on"),
+            (f"student of {TEACHERS}", TEACHERS, "off"),
+        ):
+            if compiled not in shops:
+                continue
+            step = shops[compiled].steps(shops[compiled].trainer(teachers))
+            # Forward and backward of both views: 6 operations a weight and token.
+            keep(what, 2 * tokens / _seconds(step, steps, device), 6)
+        ids = shop.text.rows(range(len(shop.text)), shop.training.max_tokens)
+        placed = shop.encoder.to(device)
+        embed = _seconds(lambda: placed.encode_tokens(ids, 256, True, False, "auto"), 1, device)
+        keep("embedding", sum(map(len, ids)) / embed, 2)
+        found["estimate"] = estimate(found, float(lengths.mean()))
+        say(found["estimate"]["arithmetic"])
+        return found
+
+
+def estimate(found: dict[str, Any], tokens_a_sentence: float) -> dict[str, Any]:
+    """Hours of the paper's BERT-base experiment at the measured speeds, scoring left out, with the arithmetic."""
+    preset = PRESETS["paper"].training
+    read = preset.steps * preset.batch_size * 2 * tokens_a_sentence / 3_600
+    teach = read / found["SimCSE"]["tokens_per_second"]
+    student = read / found[f"student of {TEACHERS}"]["tokens_per_second"]
+    embed = SENTENCES * tokens_a_sentence / found["embedding"]["tokens_per_second"] / 3_600
+    first = TEACHERS * (teach + embed) + SEEDS * student
+    later = (ROUNDS - 1) * SEEDS * (embed + student)
+    arithmetic = (
+        f"One run reads {preset.steps:,} x {preset.batch_size} sentences x 2 views x {tokens_a_sentence:.1f} tokens: "
+        f"a teacher {teach:.2f} h, a student {student:.2f} h; embedding {SENTENCES:,} sentences {embed:.3f} h. "
+        f"{TEACHERS} x (teacher + embedding) + {SEEDS} students = {first:.1f} h; each later round, {SEEDS} x "
+        f"(embedding + student); {ROUNDS} rounds: {first + later:.1f} h."
+    )
+    return {"hours": round(first + later, 2), "arithmetic": arithmetic}
+
+
+def matrix_peak(device: str, n: int = 8_192) -> float:
+    """Operations a second of a large bfloat16 matrix product."""
+    n = n if device == "cuda" else 1_024
+    a, b = (torch.randn(n, n, device=device, dtype=torch.bfloat16) for _ in range(2))
+    return 2 * n**3 / min(_seconds(lambda: a @ b, 10, device) for _ in range(5))
+
+
+def _seconds(work: Callable[[], object], times: int, device: str) -> float:
+    """Mean time of a call once warm, the device's queue waited for."""
+
+    def wait() -> None:
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    for _ in range(min(5, times)):
+        work()
+    wait()
+    start = time.perf_counter()
+    for _ in range(times):
+        work()
+    wait()
+    return (time.perf_counter() - start) / times
+
+
+def _name(device: str) -> str:
+    return torch.cuda.get_device_name() if device == "cuda" else "processor"

@@ -1,0 +1,172 @@
+"""How time and memory grow with the batch, the number of teachers and the number of sentences."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from distillcse_kit import plots
+from distillcse_kit.bench.measure import calls_for, seconds
+from distillcse_kit.bench.memory import peak_of_process
+from distillcse_kit.bench.workshop import Extent, Workshop
+from distillcse_kit.losses import cosine_matrix, distillation_loss
+from distillcse_kit.training import shuffled
+
+BATCH_SIZES = (64, 128, 256, 512, 1_024)
+TEACHERS = (1, 2, 4, 8, 16, 32)
+SENTENCES = (10_000, 100_000, 1_000_000)
+REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One quantity at several sizes.
+
+    Attributes:
+        name: of the quantity. unit: "ms" or "MB".
+        sizes: what grows. values: median over repeats for times; one process each for memory.
+    """
+
+    name: str
+    unit: str
+    sizes: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+def milliseconds(work: Callable[[], object]) -> float:
+    """Median time of a call."""
+    times = calls_for(work)
+    return 1_000 * float(np.median([seconds(work, times) for _ in range(REPEATS)]))
+
+
+def _loss_alone(shop: Workshop, teachers: int) -> Callable[[], object]:
+    """Stored teachers' cosines, Group-P and the distillation loss with its gradient, of one batch."""
+    trainer = shop.trainer(teachers)
+    lesson, rows = trainer.distillation, shop.batches[0]
+    assert lesson is not None
+    vectors = torch.randn(len(rows), shop.encoder.width, requires_grad=True)
+
+    def work() -> None:
+        targets = shuffled(lesson.teachers.cosines(rows), lesson.settings, trainer.generator)
+        distillation_loss(cosine_matrix(vectors, vectors), targets).backward()
+
+    return work
+
+
+def with_batch(folder: Path, corpus: str, sizes: Sequence[int] = BATCH_SIZES) -> list[Curve]:
+    """A student's step and its distillation loss against N."""
+    step, loss, memory = [], [], []
+    for size in sizes:
+        shop = Workshop(folder / f"batch_{size}", Extent(1, 1, max(2_048, size)), corpus, batch_size=size)
+        step.append(milliseconds(shop.steps(shop.trainer(1))))
+        loss.append(milliseconds(_loss_alone(shop, 1)))
+        memory.append(peak_of_process("student step", corpus, batch_size=size))
+    return _curves(sizes, step, loss, memory)
+
+
+def with_teachers(folder: Path, corpus: str, sizes: Sequence[int] = TEACHERS) -> list[Curve]:
+    """The same against M, teachers stored."""
+    shop = Workshop(folder / "teachers", Extent(1, 1, 2_048), corpus)
+    step = [milliseconds(shop.steps(shop.trainer(size))) for size in sizes]
+    loss = [milliseconds(_loss_alone(shop, size)) for size in sizes]
+    memory = [peak_of_process("student step", corpus, teachers=size) for size in sizes]
+    return _curves(sizes, step, loss, memory)
+
+
+def _curves(sizes: Sequence[int], step: Sequence[float], loss: Sequence[float], memory: Sequence[float]) -> list[Curve]:
+    wide = tuple(sizes)
+    return [
+        Curve("a student's step", "ms", wide, tuple(step)),
+        Curve("its distillation loss, cosines and shuffling included", "ms", wide, tuple(loss)),
+        Curve("peak memory of the process", "MB", wide, tuple(memory)),
+    ]
+
+
+def with_sentences(folder: Path, corpus: str, sizes: Sequence[int] = SENTENCES) -> list[Curve]:
+    """Reading a batch of 16 teachers, and the peak memory of tokenising all and one step, against the corpus.
+
+    The sentences are those of the corpus, numbered, over and over. Of the teachers' files only the size counts: they
+    are as long as the corpus, and empty.
+    """
+    small = Workshop(folder / "sentences", Extent(1, 1, 2_048), corpus)
+    read, memory = [], []
+    for size in sizes:
+        path = folder / f"{size}.txt"
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(f"{small.corpus.sentences[row % len(small.corpus)]} {row}\n" for row in range(size))
+        rows = np.random.default_rng(0).choice(size, 64, replace=False)
+        stored = [_empty(folder / f"{size}_{number}.npy", size, small.encoder.width) for number in range(16)]
+        read.append(milliseconds(partial(_read, stored, rows)))
+        memory.append(peak_of_process("simcse step", str(path)))
+    wide = tuple(sizes)
+    return [
+        Curve("reading a batch of 16 teachers", "ms", wide, tuple(read)),
+        Curve("peak memory of tokenising all, and one step", "MB", wide, tuple(memory)),
+    ]
+
+
+def _empty(path: Path, n: int, width: int) -> np.ndarray:
+    np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(n, width)).flush()
+    return np.load(path, mmap_mode="r")
+
+
+def _read(stored: Sequence[np.ndarray], rows: np.ndarray) -> list[np.ndarray]:
+    return [np.asarray(array[rows], dtype=np.float32) for array in stored]
+
+
+AXES: dict[str, Callable[[Path, str], list[Curve]]] = {
+    "sentences a batch, N": with_batch,
+    "stored teachers, M": with_teachers,
+    "sentences of the corpus": with_sentences,
+}
+
+
+def measure_growth(corpus: str, say: Callable[[str], None]) -> dict[str, list[Curve]]:
+    """{what grows: curves}, each said as it comes."""
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="distillcse-growth-") as folder:
+        for name, measure in AXES.items():
+            found[name] = measure(Path(folder), corpus)
+            for curve in found[name]:
+                pairs = "   ".join(
+                    f"{size:,}: {value:.3g}" for size, value in zip(curve.sizes, curve.values, strict=True)
+                )
+                say(f"{name}: {curve.name} ({curve.unit})   {pairs}")
+    return found
+
+
+def draw(axes: Axes, what: str, curves: Sequence[Curve]) -> None:
+    """Curves of one unit on logarithmic axes, and a dotted line of proportional growth from the first one's end."""
+    for number, curve in enumerate(curves):
+        axes.plot(curve.sizes, curve.values, plots.LINES[number], marker="o", label=curve.name)
+    ends, last = curves[0].sizes, curves[0].values[-1]
+    axes.plot(ends, [last * size / ends[-1] for size in ends], ":", color=plots.GREY, linewidth=1, label="proportional")
+    axes.set(xscale="log", yscale="log", xlabel=what, ylabel="milliseconds" if curves[0].unit == "ms" else "MB")
+    axes.minorticks_off()
+    axes.set_xticks(ends, [f"{size:,}" for size in ends])
+    axes.legend(loc="best")
+
+
+def figure(found: dict[str, list[Curve]]) -> Figure:
+    """Times above, memory below; a column for each thing that grows."""
+    made, axes = plots.new_axes(2, len(found), width=5 * len(found), height=7.5)
+    for column, (what, curves) in enumerate(found.items()):
+        draw(axes[0, column], what, [curve for curve in curves if curve.unit == "ms"])
+        draw(axes[1, column], what, [curve for curve in curves if curve.unit == "MB"])
+        axes[1, column].set_ylim(bottom=100)
+    made.suptitle("How time and memory of a step grow (two-core processor, micro encoder)", x=0.01, ha="left")
+    return made
+
+
+def as_json(found: dict[str, list[Curve]]) -> dict[str, list[dict[str, Any]]]:
+    """The curves as plain lists."""
+    return {what: [asdict(curve) for curve in curves] for what, curves in found.items()}

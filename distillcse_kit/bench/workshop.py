@@ -1,0 +1,109 @@
+"""Corpus, stored embeddings and trainers that the measurements share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from distillcse_kit.bench.baselines import PlainTraining
+from distillcse_kit.config import DistillationSettings, TrainingSettings, with_changes
+from distillcse_kit.data.corpus import load_corpus
+from distillcse_kit.data.sts import load_sts
+from distillcse_kit.data.tokens import pad_rows
+from distillcse_kit.encoder import SentenceEncoder
+from distillcse_kit.evaluation.sts import first_pairs
+from distillcse_kit.store import Store
+from distillcse_kit.teachers import TeacherEnsemble, embed_corpus
+from distillcse_kit.training import Corpus, Distillation, Trainer, tokenized
+
+TEACHERS = (1, 4, 16)
+PLAIN_LENGTH = 32
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How long to measure: repeats of quick and of slow comparisons, and sentences to work on (None: all)."""
+
+    quick_repeats: int
+    slow_repeats: int
+    sentences: int | None
+
+
+QUICK, FULL = Extent(7, 3, 2_048), Extent(15, 9, 4_096)
+
+
+class Workshop:
+    """Corpus, teachers' embeddings and trainers that the measurements share, in a temporary store.
+
+    Args:
+        folder: of all that is made here.
+        extent: how long to measure.
+        corpus: as ``load_corpus`` takes it.
+        training: changes of the training settings.
+    """
+
+    def __init__(self, folder: Path, extent: Extent, corpus: str | Path = "builtin", **training: Any) -> None:
+        self.folder, self.extent, self.store = folder, extent, Store(folder / "store")
+        self.corpus = Corpus.of(load_corpus(corpus, limit=extent.sentences, store=self.store))
+        self.training = with_changes(TrainingSettings(), **training)
+        self.distillation = DistillationSettings(shuffle="group_p")
+        self.encoder = SentenceEncoder.load(self.training.base)
+        self.text = tokenized(self.store, self.encoder, self.corpus)
+        self.dev = first_pairs(load_sts("builtin", None, "dev"), 20)
+        draw = np.random.default_rng(0)
+        size = self.training.batch_size
+        self.batches = [draw.choice(len(self.corpus), size, replace=False) for _ in range(8)]
+
+    def embeddings(self, teachers: int) -> list[np.ndarray]:
+        """One memory-mapped file a teacher. The speed does not depend on what is in them."""
+        files = []
+        for number in range(teachers):
+            path = self.folder / f"teacher_{number}.npy"
+            if not path.is_file():
+                np.save(path, self._embeddings)
+            files.append(np.load(path, mmap_mode="r"))
+        return files
+
+    @cached_property
+    def _embeddings(self) -> np.ndarray:
+        longest = self.training.max_tokens
+        return embed_corpus(self.store, self.encoder, self.text, self.corpus.fingerprint, None, longest)
+
+    def trainer(self, teachers: int = 0) -> Trainer:
+        """The kit's own loop, as ``train`` uses it: SimCSE, or a student of stored teachers."""
+        lesson = None
+        if teachers:
+            named = {str(number): stored for number, stored in enumerate(self.embeddings(teachers))}
+            lesson = Distillation(self.distillation, TeacherEnsemble(named))
+        return Trainer(self.store, self.training, self.corpus, self.dev, lesson, self.folder / "none.checkpoint")
+
+    def steps(self, trainer: Trainer) -> Callable[[], None]:
+        """One step of the kit's loop a call, on one batch after the other."""
+        numbers = iter(range(10**9))
+
+        def step() -> None:
+            trainer._step(1, self.batches[next(numbers) % len(self.batches)])
+
+        return step
+
+    def plain_steps(self, teachers: int = 0) -> Callable[[], None]:
+        """One step of the plain loop a call, on the same batches."""
+        plain = PlainTraining(self.training, self.distillation, teachers)
+        batches = []
+        for rows in self.batches:
+            ids = self.text.rows(rows, PLAIN_LENGTH)
+            lengths = torch.tensor([len(row) for row in ids])
+            mask = (torch.arange(PLAIN_LENGTH) < lengths[:, None]).long()
+            batches.append((pad_rows(ids, self.encoder.tokenizer.pad_token_id, PLAIN_LENGTH), mask))
+        numbers = iter(range(10**9))
+
+        def step() -> None:
+            plain.step(*batches[next(numbers) % len(batches)])
+
+        return step
