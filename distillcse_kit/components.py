@@ -35,6 +35,20 @@ class Component:
     share: float
 
 
+def disjoint_pairs(cosines: np.ndarray) -> np.ndarray:
+    """Logits of pairs that share no sentence: of each batch the first two sentences, the next two, ...
+
+    Args:
+        cosines: [M, B, N, N].
+
+    Returns:
+        [M, P], P = B times N / 2.
+    """
+    n = cosines.shape[-1] // 2 * 2
+    first = np.arange(0, n, 2)
+    return cosines[:, :, first, first + 1].reshape(len(cosines), -1)
+
+
 def mean_squares(logits: np.ndarray) -> tuple[float, float, float]:
     """Mean squares of pairs, teachers and interaction, [M, P] -> three numbers whose expectations are
 
@@ -60,8 +74,7 @@ def variance_components(
     distribution of the component follows by drawing these.
 
     Args:
-        logits: [M, P]. Pairs count as independent draws: take each sentence into one pair only, or read the interval of
-            "pair" as too narrow.
+        logits: [M, P]. Pairs count as independent draws: take ``disjoint_pairs``, or read the intervals as too narrow.
         confidence: of the intervals. draws, seed: of the chi-squares.
 
     Raises:

@@ -24,6 +24,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 
+from distillcse_kit.components import Component
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.statistics import seed_interval
 from distillcse_kit.evaluation.sts import spearman
@@ -263,6 +264,40 @@ def spread_frame(spreads: Sequence[Spread]) -> pd.DataFrame:
         for item in spreads
     }
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def component_frame(components: Sequence[Component]) -> pd.DataFrame:
+    """Variance components as a table: standard deviation, its interval, and the share of the variance."""
+    rows = {
+        part.name: {
+            "standard deviation": f"{math.sqrt(max(part.variance, 0)):.4f}",
+            "95% interval": f"{math.sqrt(part.low):.4f} to {math.sqrt(part.high):.4f}",
+            "share of variance": f"{part.share:.1%}",
+        }
+        for part in components
+    }
+    return pd.DataFrame(rows).T
+
+
+def draw_components(ax: Axes, components: Sequence[Component], teachers: int) -> None:
+    """Standard deviation of each part of a single teacher's logits, and what a mean of all teachers leaves of it."""
+    names = [part.name for part in components]
+    values = [math.sqrt(max(part.variance, 0)) for part in components]
+    errors = [
+        [value - math.sqrt(part.low) for value, part in zip(values, components, strict=True)],
+        [math.sqrt(part.high) - value for value, part in zip(values, components, strict=True)],
+    ]
+    left = [
+        value / math.sqrt(1 if part.name == "pair" else teachers)
+        for value, part in zip(values, components, strict=True)
+    ]
+    places = np.arange(len(names))
+    ax.barh(places - 0.2, values, 0.36, xerr=np.clip(errors, 0, None), capsize=3, label="one teacher")
+    ax.barh(places + 0.2, left, 0.36, color=GREY, hatch="//", edgecolor="white", label=f"mean of {teachers} teachers")
+    ax.set_yticks(places, names)
+    ax.invert_yaxis()
+    ax.set_xlabel("standard deviation of a cosine")
+    ax.legend(loc="lower right")
 
 
 def draw_sorted_magnitudes(ax: Axes, comparison: TwoSamples) -> None:

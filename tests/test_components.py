@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from distillcse_kit.components import mean_squares, variance_components
+from distillcse_kit.components import disjoint_pairs, mean_squares, variance_components
 from distillcse_kit.errors import KitError
 
 
@@ -57,6 +57,15 @@ def test_the_interaction_is_what_a_mean_of_all_teachers_divides_by_their_number(
     pair, _, interaction = variance_components(logits)
     assert np.cov(*halves)[0, 1] == pytest.approx(pair.variance, rel=0.05)
     assert np.var(halves[0] - halves[1], ddof=1) / 2 == pytest.approx(interaction.variance / 8, rel=0.05)
+
+
+@pytest.mark.parametrize("n", [6, 7])
+def test_disjoint_pairs_share_no_sentence(n: int) -> None:
+    places = np.arange(3 * 2 * n * n).reshape(3, 2, n, n)
+    found = disjoint_pairs(places)
+    assert found.shape == (3, 6)
+    expected = [[places[m, b, i, i + 1] for b in range(2) for i in (0, 2, 4)] for m in range(3)]
+    assert found.tolist() == expected
 
 
 def test_shares_sum_to_one_and_names_are_in_order() -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 from scipy import stats
 
 from distillcse_kit import explorers, plots, targets, variance
+from distillcse_kit.components import Component
 from distillcse_kit.errors import KitError
 
 HISTORIES = {
@@ -250,3 +251,19 @@ def test_with_a_front_end_the_widget_is_shown(group_p: Any, monkeypatch: pytest.
 def test_sentences_of_another_batch(cosines: np.ndarray) -> None:
     with pytest.raises(KitError, match="7 sentences and cosines of 8"):
         explorers.group_p_explorer(explorers.as_tensor(cosines[0, 0]), SENTENCES[:7])
+
+
+def test_components_are_drawn_as_standard_deviations_and_divided_by_the_teachers() -> None:
+    parts = (
+        Component("pair", 0.04, 0.01, 0.09, 0.7),
+        Component("teacher", -0.001, 0.0, 0.0016, 0.0),
+        Component("interaction", 0.01, 0.0081, 0.0121, 0.3),
+    )
+    _, ax = plots.new_axes()
+    plots.draw_components(ax, parts, 4)
+    one, mean = ([bar.get_width() for bar in bars] for bars in ax.containers if hasattr(bars, "patches"))
+    assert one == pytest.approx([0.2, 0, 0.1]) and mean == pytest.approx([0.2, 0, 0.05])
+    table = plots.component_frame(parts)
+    assert table.loc["interaction"].tolist() == ["0.1000", "0.0900 to 0.1100", "30.0%"]
+    assert table.loc["teacher", "standard deviation"] == "0.0000"
+    plt.close("all")

@@ -29,7 +29,7 @@ figures: str = ""  # folder for the PNG figures; empty: only shown
 import numpy as np
 import pandas as pd
 
-from distillcse_kit import explorers, plots, variance
+from distillcse_kit import components, explorers, plots, variance
 from distillcse_kit.laboratory import Laboratory
 
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
@@ -157,6 +157,33 @@ pd.DataFrame({"measured": measured, "if noise were independent": predicted}, ind
 print(f"A row's logits: noise is {centred.noise_to_signal:.2f} of the spread between pairs.")
 print(f"One teacher temperature is 0.01; the noise of a centred logit is {centred.over_teachers / 0.01:.1f} of them,")
 print(f"so a typical target is wrong by a factor of about exp({centred.over_teachers / 0.01:.1f}) in either direction.")
+
+# %% [markdown]
+# ## Pair, teacher, or the two together?
+#
+# One spread over teachers holds two things that a student meets differently. Write the logit of pair $p$ under teacher
+# $m$ as
+#
+# $$t_{mp} = \mu + \underbrace{a_p}_{\text{pair}} + \underbrace{b_m}_{\text{teacher}}
+#   + \underbrace{c_{mp}}_{\text{interaction}} .$$
+#
+# $b_m$ is a teacher's generosity to all pairs alike, which the softmax cannot see. $c_{mp}$ is its opinion of single
+# pairs: noise to a student, and what averaging M teachers divides by M. $a_p$ is what all of them agree on: signal,
+# and shared error. An analysis of variance on pairs without a common sentence gives unbiased estimates.
+#
+# **Predict first:** which of the three is the largest, and which the smallest?
+
+# %%
+parts = components.variance_components(components.disjoint_pairs(cosines), seed=seed)
+figure, ax = plots.new_axes(width=9, height=3)
+plots.draw_components(ax, parts, len(teachers))
+ax.set_title("Where the variance of a logit comes from, and what averaging leaves of it")
+plots.show(figure, "02_components", figures, settings)
+plots.component_frame(parts)
+
+# %% [markdown]
+# The interval of "teacher" is wide wherever teachers are few: M - 1 degrees of freedom. That of "interaction" rests on
+# every pair. The intervals suppose normal effects, and speak of other seeds and other sentences of the same corpus.
 
 # %% [markdown]
 # ## Do teachers agree on the order of the largest logits?

@@ -1,0 +1,266 @@
+"""Work in threads: the order of its results, its share of the cores, and how it stops."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pytest
+import torch
+
+from distillcse_kit import threads as module
+from distillcse_kit.threads import MOST_THREADS, in_threads, sharing
+
+PATIENCE = 30.0  # seconds after which a wait for another thread has failed; no result depends on it
+
+
+@pytest.fixture(autouse=True)
+def four_cores() -> Iterator[None]:
+    """torch believes that it has four cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+def threads_used(works: int = 4) -> set[int]:
+    return set(in_threads([threading.get_ident] * works))
+
+
+def runs_here() -> bool:
+    return threads_used() == {threading.get_ident()}
+
+
+# ---------------------------------------------------------------- order
+
+
+def test_results_come_in_order_whatever_order_the_works_finish_in() -> None:
+    """Each even work waits for the odd one after it, so that results are ready in the order 1, 0, 3, 2, ..."""
+    done = [threading.Event() for _ in range(12)]
+
+    def work(number: int) -> int:
+        if number % 2 == 0:
+            assert done[number + 1].wait(PATIENCE), "the works do not run side by side"
+        done[number].set()
+        return number
+
+    with sharing(2):
+        assert list(in_threads(partial(work, number) for number in range(12))) == list(range(12))
+
+
+@pytest.mark.parametrize("works", [0, 1, 2, 5, 17])
+def test_every_work_is_done_once(works: int) -> None:
+    done: list[int] = []
+
+    def work(number: int) -> int:
+        done.append(number)
+        return number
+
+    for pieces in (1, 2, 3):
+        done.clear()
+        with sharing(pieces):
+            found = list(in_threads(partial(work, number) for number in range(works)))
+        assert found == sorted(done) == list(range(works))
+
+
+# ---------------------------------------------------------------- here or in threads
+
+
+def test_works_run_here_outside_of_sharing_with_one_piece_and_with_one_core() -> None:
+    assert runs_here()
+    for pieces in (1, 0):
+        with sharing(pieces):
+            assert runs_here() and torch.get_num_threads() == 4
+    with sharing(2):
+        assert threading.get_ident() not in threads_used()
+    assert runs_here()
+    torch.set_num_threads(1)
+    with sharing(4):
+        assert runs_here()
+
+
+def test_sharing_belongs_to_one_thread() -> None:
+    """A work that has works of its own does them where it is: its share is one."""
+    with sharing(2):
+        for inner in in_threads([lambda: (threads_used(), threading.get_ident())] * 3):
+            assert inner[0] == {inner[1]} != {threading.get_ident()}
+
+
+def test_here_a_work_is_done_when_its_result_is_asked_for() -> None:
+    done: list[int] = []
+    found = in_threads(partial(done.append, number) for number in range(5))
+    assert done == []
+    next(found)
+    assert done == [0]
+    next(found)
+    assert done == [0, 1]
+
+
+# ---------------------------------------------------------------- shares
+
+
+# cores, pieces -> threads, cores of each; the same pool of two threads has a new share three times
+SHARES = [(8, 2, 2, 4), (2, 2, 2, 1), (5, 2, 2, 2), (4, 3, 3, 1), (3, 8, 3, 1), (4, 4, 4, 1), (8, 4, 4, 2)]
+
+
+def test_the_shares_of_all_threads_are_no_more_than_the_cores() -> None:
+    for cores, pieces, count, share in SHARES:
+        torch.set_num_threads(cores)
+        together, seen = threading.Barrier(count), set[int]()
+
+        def work(together: threading.Barrier = together, seen: set[int] = seen) -> int:
+            seen.add(threading.get_ident())
+            together.wait(PATIENCE)  # as many works at once as there should be threads
+            return torch.get_num_threads()
+
+        with sharing(pieces):
+            assert torch.get_num_threads() == share
+            assert list(in_threads([work] * (2 * count))) == [share] * (2 * count), (cores, pieces)
+            assert torch.get_num_threads() == share
+        assert len(seen) == count and count * share <= cores
+        assert torch.get_num_threads() == cores
+
+
+def test_never_more_threads_than_the_most() -> None:
+    torch.set_num_threads(4 * MOST_THREADS)
+    together, seen = threading.Barrier(MOST_THREADS), set[int]()
+
+    def work() -> int:
+        seen.add(threading.get_ident())
+        together.wait(PATIENCE)
+        return torch.get_num_threads()
+
+    with sharing(100):
+        assert list(in_threads([work] * (4 * MOST_THREADS))) == [4] * (4 * MOST_THREADS)
+    assert len(seen) == MOST_THREADS
+
+
+def test_nested_sharing_divides_a_share_and_gives_it_back() -> None:
+    with sharing(2):
+        assert torch.get_num_threads() == 2
+        with sharing(2):
+            assert torch.get_num_threads() == 1 and not runs_here()
+            with sharing(2):
+                assert torch.get_num_threads() == 1 and runs_here()
+        assert torch.get_num_threads() == 2 and not runs_here()
+        with sharing(1):
+            assert torch.get_num_threads() == 2 and runs_here()
+        assert torch.get_num_threads() == 2 and not runs_here()
+    assert torch.get_num_threads() == 4 and runs_here()
+
+
+def test_an_exception_inside_of_sharing_leaves_the_cores_as_they_were() -> None:
+    with pytest.raises(KeyError), sharing(4):
+        assert torch.get_num_threads() == 1
+        raise KeyError
+    assert torch.get_num_threads() == 4 and runs_here()
+
+
+# ---------------------------------------------------------------- beginning and stopping
+
+
+def test_works_are_begun_a_few_ahead_only() -> None:
+    begun = 0
+
+    def works() -> Iterator[Callable[[], int]]:
+        nonlocal begun
+        for number in range(20):
+            begun += 1
+            yield partial(int, number)
+
+    with sharing(2):
+        for got, _ in enumerate(in_threads(works()), start=1):
+            assert begun == min(20, got + 4)  # this result, and two more for each thread
+
+
+class Stuck:
+    """Ten works for two threads. The first ends at once; those after it wait until somebody stops, and the fifth is
+    handed out when both threads are stuck in the second and the third: from then on the fourth cannot have begun.
+
+    Args:
+        first: what the first work does.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, first: Callable[[], None]) -> None:
+        self.first, self.handed_out = first, 0
+        self.begun = [threading.Event() for _ in range(10)]
+        self.ended = [threading.Event() for _ in range(10)]
+        self.stopped = threading.Event()
+        wait = module.wait
+
+        def waits(futures: object) -> None:
+            self.stopped.set()
+            wait(futures)  # type: ignore[arg-type]
+
+        # Who stops cancels what has not begun, and waits for the rest: the works end only then.
+        monkeypatch.setattr(module, "wait", waits)
+
+    def works(self) -> Iterator[Callable[[], None]]:
+        for number in range(10):
+            if number == 4:
+                assert self.begun[1].wait(PATIENCE) and self.begun[2].wait(PATIENCE)
+            self.handed_out += 1
+            yield partial(self.work, number)
+
+    def work(self, number: int) -> None:
+        self.begun[number].set()
+        if number == 0:
+            self.first()
+        else:
+            self.stopped.wait(PATIENCE)
+        self.ended[number].set()
+
+    def check(self) -> None:
+        """Three works have begun, and whoever stopped has waited for them; seven will never begin."""
+        assert self.handed_out == 5
+        assert self.ended[1].is_set() and self.ended[2].is_set()
+        with sharing(2):
+            list(in_threads([int] * 8))  # the threads have taken on what was left for them
+        assert [event.is_set() for event in self.begun] == [True] * 3 + [False] * 7
+
+
+def test_who_stops_asking_stops_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = Stuck(monkeypatch, lambda: None)
+    with sharing(2):
+        found = in_threads(stuck.works())
+        next(found)
+        found.close()  # type: ignore[attr-defined]
+    stuck.check()
+
+
+def test_an_exception_arrives_and_stops_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise LookupError("the first work")
+
+    stuck = Stuck(monkeypatch, fail)
+    with pytest.raises(LookupError, match="the first work"), sharing(2):
+        list(in_threads(stuck.works()))
+    stuck.check()
+    assert torch.get_num_threads() == 4 and runs_here()
+
+
+def test_an_exception_of_a_later_work_arrives_in_its_turn() -> None:
+    def work(number: int) -> int:
+        if number == 3:
+            raise LookupError("the fourth work")
+        return number
+
+    for pieces in (1, 2):
+        got: list[int] = []
+        with pytest.raises(LookupError, match="the fourth work"), sharing(pieces):
+            for number in in_threads(partial(work, number) for number in range(9)):
+                got.append(number)
+        assert got == [0, 1, 2]
+
+
+def test_an_exception_where_the_works_come_from_arrives() -> None:
+    done: list[int] = []
+
+    def works() -> Iterator[Callable[[], None]]:
+        yield partial(done.append, 0)
+        raise LookupError("no more works")
+
+    with pytest.raises(LookupError, match="no more works"), sharing(2):
+        list(in_threads(works()))
+    assert done in ([], [0]) and torch.get_num_threads() == 4 and runs_here()
