@@ -521,7 +521,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
 
 def _bench_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--quick", action="store_true", help="fewer repeats: four minutes instead of ten")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats: two minutes instead of five")
     parser.add_argument(
         "--corpus", metavar="SOURCE", default="builtin", help="sentences to measure on (default: the built-in ones)"
     )
@@ -568,7 +568,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     else:
         from distillcse_kit.bench.run import run_bench
 
-        say(f"Ratios within this run: median [quartiles]. About {4 if arguments.quick else 10} minutes.")
+        say(f"Ratios within this run: median [quartiles]. About {2 if arguments.quick else 5} minutes.")
         found = run_bench(arguments.quick, arguments.corpus, say)
     _write_json(arguments.json, found)
     return 0

@@ -40,15 +40,15 @@ class Compiled:
         try:
             return self._call(*arguments)
         except torch._dynamo.exc.TorchDynamoException as error:
-            if self._call is self._module:
-                raise
-            reason = str(error).strip().splitlines()[0]
+            result = self._module(*arguments)  # an error of the module's own is raised here, and not put down to torch
+            lines = [line.strip() for line in str(error).splitlines()]
+            reason = next((line for line in lines if line and not line.endswith("raised:")), type(error).__name__)
             tqdm.write(
                 f"torch.compile failed ({reason}); the run goes on without it, more slowly. "
                 "Install a C++ compiler (on a GPU, triton), or set compile to off."
             )
             self._call = self._module
-            return self._call(*arguments)
+            return result
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._module, name)

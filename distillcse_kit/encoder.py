@@ -41,7 +41,7 @@ _ST_POOLING_MODES = {"cls": "cls", "cls_before_pooler": "cls", "avg": "mean"}
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Loading without progress bars, and without a report on the masked-LM head that an encoder leaves behind."""
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
@@ -144,7 +144,7 @@ class SentenceEncoder(nn.Module):
             raise KitError(f"There is no model folder {source}; give an existing folder, a hub name, or 'micro'.")
         where = str(path) if path.is_dir() else str(source)
         try:
-            with _quiet():
+            with quietly():
                 config = AutoConfig.from_pretrained(where, trust_remote_code=False)
                 tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
                 extra = {"add_pooling_layer": False} if config.model_type in ("bert", "roberta", "xlm-roberta") else {}
@@ -316,7 +316,7 @@ def load_masked_lm(source: str | Path) -> PreTrainedModel:
     """The same source as ``SentenceEncoder.load`` with its masked-LM head, for the auxiliary loss."""
     path = MICRO if str(source) == "micro" else Path(source)
     where = str(path) if path.is_dir() else str(source)
-    with _quiet():
+    with quietly():
         return AutoModelForMaskedLM.from_pretrained(
             where, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
         )

@@ -73,6 +73,6 @@ def in_threads(works: Iterable[Callable[[], T]]) -> Iterator[T]:
         while begun:
             yield begun.popleft().result()
     finally:
-        for future in begun:
+        for future in reversed(begun):  # from the back, so that none begins where another was taken away
             future.cancel()
         wait(begun)

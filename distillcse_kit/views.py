@@ -61,5 +61,5 @@ class _Both(torch.autograd.Function):
             for view, gradient in zip(ctx.views, gradients, strict=True)
         ]
         first, second = in_threads(works)
-        # Always in this order, for sums of floats depend on it.
-        return None, *(a if b is None else b if a is None else a.add_(b) for a, b in zip(first, second, strict=True))
+        # Always in this order, for sums of floats depend on it. Not in place: two weights may share one gradient.
+        return None, *(a if b is None else b if a is None else a + b for a, b in zip(first, second, strict=True))

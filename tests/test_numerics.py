@@ -132,14 +132,13 @@ def step_of_transformers(
 def step_of_the_kit(
     trainee: Trainee, rows: list[int], settings: TrainingSettings, wanted: DistillationSettings, lower: bool
 ) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """The same as the trainer computes them, two views in two threads. No gradient is one of 0."""
+    """The same as the trainer computes them, inside of ``sharing(2)``. No gradient is one of 0."""
     batch = trainee.encoder.pad(trainee.encoder.tokenize([CORPUS[row] for row in rows], settings.max_tokens))
     lesson = Distillation(wanted, teachers())
     trainee.zero_grad(set_to_none=True)
-    with sharing(2):
-        with torch.autocast("cpu", torch.bfloat16, enabled=lower):
-            losses = batch_losses(trainee, batch, np.array(rows), settings, lesson, torch.Generator())
-        losses["loss"].backward()
+    with torch.autocast("cpu", torch.bfloat16, enabled=lower):
+        losses = batch_losses(trainee, batch, np.array(rows), settings, lesson, torch.Generator())
+    losses["loss"].backward()
     gradients = {
         name: torch.zeros_like(weight) if weight.grad is None else weight.grad
         for name, weight in trainee.named_parameters()
@@ -175,8 +174,9 @@ def test_a_step_is_that_of_transformers(base: str, p: float, lower: bool) -> Non
     trainee = trainee_without_chance(settings, p)
     rows = np.random.default_rng(1).permutation(len(CORPUS)).tolist()
     assert len(rows) == 16
-    expected, expected_gradients = step_of_transformers(trainee, rows, wanted)
-    found, found_gradients = step_of_the_kit(trainee, rows, settings, wanted, lower)
+    with sharing(2):
+        expected, expected_gradients = step_of_transformers(trainee, rows, wanted)
+        found, found_gradients = step_of_the_kit(trainee, rows, settings, wanted, lower)
     assert found.keys() == expected.keys() and found_gradients.keys() == expected_gradients.keys()
     one, other = together(found_gradients), together(expected_gradients)
     error = ((one - other).norm() / other.norm()).item()

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from transformers import AutoModel, PreTrainedModel
 
 from distillcse_kit.config import DistillationSettings, TrainingSettings
-from distillcse_kit.encoder import MICRO, TrainingHead
+from distillcse_kit.encoder import MICRO, TrainingHead, quietly
 from distillcse_kit.losses import contrastive_loss, cosine_matrix, distillation_loss
 from distillcse_kit.shuffling import group_p_shuffle, number_of_groups
 
@@ -33,9 +33,10 @@ def group_p_loop(teacher_cosines: Tensor, p: float) -> Tensor:
 
 def plain_model() -> PreTrainedModel:
     """The micro encoder as ``transformers`` loads it, attention written out, float32."""
-    return AutoModel.from_pretrained(
-        MICRO, add_pooling_layer=False, dtype=torch.float32, attn_implementation="eager", use_safetensors=True
-    )
+    with quietly():
+        return AutoModel.from_pretrained(
+            MICRO, add_pooling_layer=False, dtype=torch.float32, attn_implementation="eager", use_safetensors=True
+        )
 
 
 class PlainTraining:

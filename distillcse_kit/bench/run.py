@@ -19,7 +19,7 @@ from distillcse_kit.bench.memory import TASKS, peak_of_process
 from distillcse_kit.bench.workshop import FULL, QUICK, TEACHERS, Extent, Workshop
 from distillcse_kit.data.corpus import load_corpus
 from distillcse_kit.data.sts import load_sts
-from distillcse_kit.encoder import MICRO, SentenceEncoder, use_bfloat16
+from distillcse_kit.encoder import MICRO, SentenceEncoder, quietly, use_bfloat16
 from distillcse_kit.evaluation.sts import score_pairs
 from distillcse_kit.losses import cosine_matrix, distillation_loss
 from distillcse_kit.shuffling import group_p_shuffle
@@ -149,8 +149,9 @@ def measure_encoding(extent: Extent) -> dict[str, Any]:
         from sentence_transformers import SentenceTransformer
     except ImportError:
         return {}
-    theirs, ours = SentenceTransformer(str(MICRO), device="cpu"), SentenceEncoder.load("micro")
-    theirs.float()
+    with quietly():
+        theirs = SentenceTransformer(str(MICRO), device="cpu").float()
+    ours = SentenceEncoder.load("micro")
     text = mixed_text((extent.sentences or 4_096) // 2)
     ways: dict[str, Callable[[], np.ndarray]] = {
         "default": lambda: ours.encode(text, show_progress_bar=False),
