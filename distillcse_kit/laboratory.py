@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from distillcse_kit.config import DistillationSettings, Profile, profile_named, with_changes
 from distillcse_kit.data.corpus import load_corpus
@@ -20,9 +22,9 @@ from distillcse_kit.data.sts import available_tasks, load_sts
 from distillcse_kit.encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.baselines import tfidf_score
-from distillcse_kit.evaluation.sts import PAPER_TASKS, first_pairs, pairs_fingerprint, score_pairs
+from distillcse_kit.evaluation.sts import PAPER_TASKS, first_pairs, pair_cosines, pairs_fingerprint, score_pairs
 from distillcse_kit.jobs import Job, Workplace, score_all
-from distillcse_kit.store import Store
+from distillcse_kit.store import Store, save_array
 from distillcse_kit.teachers import TeacherEnsemble
 from distillcse_kit.training import Corpus, Run
 
@@ -218,6 +220,23 @@ class Laboratory:
             return what.scores["dev"] if task == "dev" else what.score(pairs)
         content = {"encoder": what.fingerprint(), "pairs": pairs_fingerprint(pairs)}
         return self.store.json("scores", content, lambda: score_pairs(what, pairs))
+
+    def pair_cosines(self, what: Run | SentenceEncoder, task: str | None = None) -> np.ndarray:
+        """The cosine of each pair of a task (as in ``score``), float64 [n], computed once."""
+        task = task or self.headline
+        pairs = self.dev if task == "dev" else self.tests[task]
+        encoder = what.encoder() if isinstance(what, Run) else what
+        content = {"encoder": encoder.fingerprint(), "pairs": pairs_fingerprint(pairs)}
+        return self.store.array("pair_cosines", content, lambda path: save_array(path, pair_cosines(encoder, pairs)))
+
+    def batch_cosines(self, what: Run | SentenceEncoder, sentences: Sequence[str], batch_size: int) -> Tensor:
+        """Cosines inside batches of consecutive sentences, float32 [B, N, N]; what fills no batch is left out."""
+        encoder = what.encoder() if isinstance(what, Run) else what
+        whole = list(sentences[: len(sentences) // batch_size * batch_size])
+        token_ids = encoder.tokenize(whole, self.profile.training.max_tokens)
+        vectors = torch.from_numpy(encoder.encode_tokens(token_ids, 128, True, False))
+        batches = vectors.view(-1, batch_size, vectors.shape[-1])
+        return batches @ batches.transpose(1, 2)
 
     def scores(self, runs: Sequence[Run | SentenceEncoder]) -> dict[str, list[float]]:
         """{"dev" and each test task: the runs' scores in their order}."""

@@ -174,3 +174,9 @@ class Store:
 def load_array(path: Path) -> np.ndarray:
     """Memory-map a .npy file, read-only; never unpickles."""
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def save_array(path: Path, array: np.ndarray) -> None:
+    """Write a .npy file to exactly this path, whatever its suffix; never pickles."""
+    with path.open("wb") as file:
+        np.save(file, array, allow_pickle=False)

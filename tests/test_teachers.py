@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from distillcse_kit.config import PROFILES, Profile, TrainingSettings
+from distillcse_kit.data.pairs import SentencePairs
 from distillcse_kit.encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.laboratory import METHODS, Laboratory, distillation_of
@@ -203,3 +204,19 @@ def test_profiles_can_do_what_the_lessons_ask_of_them() -> None:
     for profile in PROFILES.values():
         assert profile.teachers >= profile.seeds >= 2
     assert PROFILES["laptop"].teachers == 16 and PROFILES["laptop"].seeds >= 5
+
+
+def test_cosines_of_pairs_and_batches_are_those_of_the_encoder(
+    tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Laboratory(Profile("smoke", TrainingSettings(base=str(tiny), max_tokens=6)), store=store.root)
+    lab.__dict__.update(corpus=corpus, dev=dev, tests={})
+    encoder = SentenceEncoder.load(tiny, "avg")
+    first, second = (unit(encoder.encode(side)) for side in (dev.first, dev.second))
+    assert np.abs(lab.pair_cosines(encoder, "dev") - (first * second).sum(1)).max() < 1e-6
+    cut = unit(encoder.encode_tokens(encoder.tokenize(corpus.sentences[:20], 6)))
+    found = lab.batch_cosines(encoder, corpus.sentences[:23], 10)
+    expected = np.stack([cut[:10] @ cut[:10].T, cut[10:] @ cut[10:].T])
+    assert found.shape == (2, 10, 10) and np.abs(found.numpy() - expected).max() < 1e-5
+    monkeypatch.setattr(SentenceEncoder, "encode", None)
+    assert len(lab.pair_cosines(encoder, "dev")) == len(dev)  # computed once
