@@ -559,7 +559,7 @@ def _bench(arguments: argparse.Namespace) -> int:
         from distillcse_kit.bench.scores import compare_students
         from distillcse_kit.laboratory import Laboratory
 
-        say("One teacher, and a student a seed, the fast way and the plain way: about 8 minutes.")
+        say("One teacher, and a student a seed, the fast way and the plain way: about 10 minutes.")
         found = compare_students(Laboratory("laptop", arguments.scores, store=arguments.store), say)
     elif arguments.gpu:
         from distillcse_kit.bench.gpu import measure_gpu
