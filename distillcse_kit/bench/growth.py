@@ -145,25 +145,34 @@ def measure_growth(corpus: str, say: Callable[[str], None]) -> dict[str, list[Cu
 
 
 def draw(axes: Axes, what: str, curves: Sequence[Curve]) -> None:
-    """Curves of one unit on logarithmic axes, and a dotted line of proportional growth from the first one's end."""
+    """Curves of one unit, and a dotted line of growth in proportion to the size, through the first one's end.
+
+    Times on a logarithmic axis, since they lie far apart; memory from zero.
+    """
     for number, curve in enumerate(curves):
         axes.plot(curve.sizes, curve.values, plots.LINES[number], marker="o", label=curve.name)
-    ends, last = curves[0].sizes, curves[0].values[-1]
+    first, times = curves[0], curves[0].unit == "ms"
+    ends, last = first.sizes, first.values[-1]
     axes.plot(ends, [last * size / ends[-1] for size in ends], ":", color=plots.GREY, linewidth=1, label="proportional")
-    axes.set(xscale="log", yscale="log", xlabel=what, ylabel="milliseconds" if curves[0].unit == "ms" else "MB")
+    axes.set(xscale="log", xlabel=what, ylabel="milliseconds" if times else "MB")
     axes.minorticks_off()
     axes.set_xticks(ends, [f"{size:,}" for size in ends])
-    axes.legend(loc="best")
+    if times:
+        axes.set_yscale("log")
+        axes.minorticks_off()
+    low, high = axes.get_ylim()
+    axes.set_ylim((low, high * 12) if times else (0, 1.35 * high))  # room for the legend
+    grown = first.values[-1] / first.values[0]
+    axes.set_title(f"{ends[-1] / ends[0]:,.0f} times as many: {grown:.1f} times the {'time' if times else 'memory'}")
+    axes.legend(loc="upper left")
 
 
 def figure(found: dict[str, list[Curve]]) -> Figure:
     """Times above, memory below; a column for each thing that grows."""
-    made, axes = plots.new_axes(2, len(found), width=5 * len(found), height=7.5)
+    made, axes = plots.new_axes(2, len(found), width=5 * len(found), height=8)
     for column, (what, curves) in enumerate(found.items()):
         draw(axes[0, column], what, [curve for curve in curves if curve.unit == "ms"])
         draw(axes[1, column], what, [curve for curve in curves if curve.unit == "MB"])
-        axes[1, column].set_ylim(bottom=100)
-    made.suptitle("How time and memory of a step grow (two-core processor, micro encoder)", x=0.01, ha="left")
     return made
 
 
