@@ -521,7 +521,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
 
 def _bench_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--quick", action="store_true", help="fewer repeats: two minutes instead of five")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats")
     parser.add_argument(
         "--corpus", metavar="SOURCE", default="builtin", help="sentences to measure on (default: the built-in ones)"
     )
@@ -551,7 +551,7 @@ def _bench(arguments: argparse.Namespace) -> int:
         from distillcse_kit.bench import growth
         from distillcse_kit.plots import show
 
-        say("Time and memory at growing sizes: about 6 minutes.")
+        say("Time and memory at growing sizes: about 5 minutes.")
         curves = growth.measure_growth(arguments.corpus, say)
         found = growth.as_json(curves)
         show(growth.figure(curves), "bench_growth", arguments.growth, {"corpus": arguments.corpus}, displayed=False)
@@ -568,7 +568,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     else:
         from distillcse_kit.bench.run import run_bench
 
-        say(f"Ratios within this run: median [quartiles]. About {2 if arguments.quick else 5} minutes.")
+        say("Ratios within this run: median [quartiles]. About 5 minutes, fewer with --quick.")
         found = run_bench(arguments.quick, arguments.corpus, say)
     _write_json(arguments.json, found)
     return 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -70,3 +72,21 @@ def dev() -> SentencePairs:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
+
+
+@contextmanager
+def as_if_cores(count: int) -> Iterator[None]:
+    """Inside, torch believes that it has so many cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture
+def two_cores() -> Iterator[None]:
+    """Two cores: inside of ``sharing(2)``, one for each view."""
+    with as_if_cores(2):
+        yield

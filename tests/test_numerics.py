@@ -7,7 +7,6 @@ this may change what is trained, beyond the rounding that is allowed for here.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,14 +44,7 @@ CORPUS = [
     "her bicycle",
 ]
 
-
-@pytest.fixture(autouse=True)
-def two_cores() -> Iterator[None]:
-    """torch believes that it has two cores: inside of ``sharing(2)``, one for each view."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("two_cores")
 
 
 @pytest.fixture(scope="module", params=["tiny", "micro"])

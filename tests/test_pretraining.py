@@ -410,23 +410,25 @@ def test_a_resumed_curve_is_that_of_a_whole_run_and_nothing_is_prepared_again(
     assert not list((tmp_path / "store" / "pretraining").glob("*.safetensors"))
 
 
-def test_another_setting_does_not_go_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def stopped_after_18(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, list[int]]:
+    """A store with a run that was stopped in step 18, checkpoints every ten, and the list of steps to come."""
     store = Store(tmp_path / "store")
     monkeypatch.setattr(pretraining, "CHECKPOINT_STEPS", 10)
     calls = stop_at(monkeypatch, 18)
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "cut", store)
+    return store, calls
+
+
+def test_another_setting_does_not_go_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, calls = stopped_after_18(tmp_path, monkeypatch)
     make(tmp_path / "other", store, replace(SMALL, learning_rate=1e-4))
     assert len(calls) == 18 + 30
 
 
 def test_another_vocabulary_does_not_go_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stored vocabulary that was lost is learned again, perhaps by another version of the learner: ids change."""
-    store = Store(tmp_path / "store")
-    monkeypatch.setattr(pretraining, "CHECKPOINT_STEPS", 10)
-    calls = stop_at(monkeypatch, 18)
-    with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "cut", store)
+    store, calls = stopped_after_18(tmp_path, monkeypatch)
     next((tmp_path / "store" / "vocabularies").glob("*.json")).unlink()
     turned = [*pretraining.SPECIAL_TOKENS, *reversed(learn_vocabulary(SENTENCES, 120)[5:])]
     monkeypatch.setattr(pretraining, "learn_vocabulary", lambda *_: turned)

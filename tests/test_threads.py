@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 import torch
+from conftest import as_if_cores
 
 from distillcse_kit import threads as module
 from distillcse_kit.threads import MOST_THREADS, in_threads, sharing
@@ -18,10 +19,8 @@ PATIENCE = 30.0  # seconds after which a wait for another thread has failed; no 
 @pytest.fixture(autouse=True)
 def four_cores() -> Iterator[None]:
     """torch believes that it has four cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
-    torch.set_num_threads(before)
+    with as_if_cores(4):
+        yield
 
 
 def threads_used(works: int = 4) -> set[int]:

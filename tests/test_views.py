@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,7 @@ INNER = "model.encoder.layer.0.intermediate.dense"  # a linear map inside of the
 Batch = dict[str, Tensor]
 Views = tuple[Tensor, Tensor]
 
-
-@pytest.fixture(autouse=True)
-def two_cores() -> Iterator[None]:
-    """torch believes that it has two cores: inside of ``sharing(2)``, one for each view."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("two_cores")
 
 
 @pytest.fixture

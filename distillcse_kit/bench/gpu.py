@@ -6,7 +6,6 @@ Speed is tokens a second, and the share of the device's own peak in bfloat16 mat
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertModel
 
+from distillcse_kit.bench.measure import matrix_peak, seconds, waited
 from distillcse_kit.bench.workshop import Extent, Workshop
 from distillcse_kit.config import PRESETS
 from distillcse_kit.encoder import MICRO, SentenceEncoder
@@ -35,7 +35,7 @@ def measure_gpu(
         say: takes each result as a line.
         shape: of the encoder; None is BERT-base.
         device: "cuda"; "cpu" is for trying the command out.
-        steps: timed, after five that are not.
+        steps: timed, after as many that are not.
 
     Raises:
         KitError: there is no such device.
@@ -53,14 +53,13 @@ def measure_gpu(
             for compiled in (("off", "on") if device == "cuda" else ("off",))
         }
         shop = shops["off"]
-        weights = sum(p.numel() for part in encoder.model.encoder.layer for p in part.parameters())
-        peak = matrix_peak(device)
+        peak = matrix_peak(torch.bfloat16, device, 8_192 if device == "cuda" else 1_024)
         lengths = np.minimum(shop.text.lengths[np.concatenate(shop.batches)], shop.training.max_tokens)
         tokens = float(lengths.mean()) * shop.training.batch_size
         found: dict[str, Any] = {"device": _name(device), "matrix_peak_teraflops": round(peak / 1e12, 2)}
 
         def keep(what: str, tokens_per_second: float, operations: int) -> None:
-            share = operations * weights * tokens_per_second / peak
+            share = operations * shop.weights * tokens_per_second / peak
             found[what] = {"tokens_per_second": round(tokens_per_second), "share_of_peak": round(share, 4)}
             say(f"{what:<32}{tokens_per_second:>12,.0f} tokens/s   {share:.1%} of the peak in matrix products")
 
@@ -101,28 +100,11 @@ def estimate(found: dict[str, Any], tokens_a_sentence: float) -> dict[str, Any]:
     return {"hours": round(first + later, 2), "arithmetic": arithmetic}
 
 
-def matrix_peak(device: str, n: int = 8_192) -> float:
-    """Operations a second of a large bfloat16 matrix product."""
-    n = n if device == "cuda" else 1_024
-    a, b = (torch.randn(n, n, device=device, dtype=torch.bfloat16) for _ in range(2))
-    return 2 * n**3 / min(_seconds(lambda: a @ b, 10, device) for _ in range(5))
-
-
 def _seconds(work: Callable[[], object], times: int, device: str) -> float:
-    """Mean time of a call once warm, the device's queue waited for."""
-
-    def wait() -> None:
-        if device == "cuda":
-            torch.cuda.synchronize()
-
-    for _ in range(min(5, times)):
-        work()
-    wait()
-    start = time.perf_counter()
-    for _ in range(times):
-        work()
-    wait()
-    return (time.perf_counter() - start) / times
+    """Mean time of a call once warm, the device's queue waited for at the end."""
+    calls = waited(lambda: [work() for _ in range(times)], device)
+    calls()
+    return seconds(calls) / times
 
 
 def _name(device: str) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -18,8 +17,6 @@ from distillcse_kit import plots
 from distillcse_kit.bench.measure import calls_for, seconds
 from distillcse_kit.bench.memory import peak_of_process
 from distillcse_kit.bench.workshop import Extent, Workshop
-from distillcse_kit.losses import cosine_matrix, distillation_loss
-from distillcse_kit.training import shuffled
 
 BATCH_SIZES = (64, 128, 256, 512, 1_024)
 TEACHERS = (1, 2, 4, 8, 16, 32)
@@ -48,27 +45,13 @@ def milliseconds(work: Callable[[], object]) -> float:
     return 1_000 * float(np.median([seconds(work, times) for _ in range(REPEATS)]))
 
 
-def _loss_alone(shop: Workshop, teachers: int) -> Callable[[], object]:
-    """Stored teachers' cosines, Group-P and the distillation loss with its gradient, of one batch."""
-    trainer = shop.trainer(teachers)
-    lesson, rows = trainer.distillation, shop.batches[0]
-    assert lesson is not None
-    vectors = torch.randn(len(rows), shop.encoder.width, requires_grad=True)
-
-    def work() -> None:
-        targets = shuffled(lesson.teachers.cosines(rows), lesson.settings, trainer.generator)
-        distillation_loss(cosine_matrix(vectors, vectors), targets).backward()
-
-    return work
-
-
 def with_batch(folder: Path, corpus: str, sizes: Sequence[int] = BATCH_SIZES) -> list[Curve]:
     """A student's step and its distillation loss against N."""
     step, loss, memory = [], [], []
     for size in sizes:
         shop = Workshop(folder / f"batch_{size}", Extent(1, 1, max(2_048, size)), corpus, batch_size=size)
         step.append(milliseconds(shop.steps(shop.trainer(1))))
-        loss.append(milliseconds(_loss_alone(shop, 1)))
+        loss.append(milliseconds(shop.loss_alone(1)))
         memory.append(peak_of_process("student step", corpus, batch_size=size))
     return _curves(sizes, step, loss, memory)
 
@@ -77,7 +60,7 @@ def with_teachers(folder: Path, corpus: str, sizes: Sequence[int] = TEACHERS) ->
     """The same against M, teachers stored."""
     shop = Workshop(folder / "teachers", Extent(1, 1, 2_048), corpus)
     step = [milliseconds(shop.steps(shop.trainer(size))) for size in sizes]
-    loss = [milliseconds(_loss_alone(shop, size)) for size in sizes]
+    loss = [milliseconds(shop.loss_alone(size)) for size in sizes]
     memory = [peak_of_process("student step", corpus, teachers=size) for size in sizes]
     return _curves(sizes, step, loss, memory)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 SHORTEST = 0.3  # seconds of one timing: several calls in a row, as in a run, so that caches and threads are at home
 
@@ -62,3 +63,22 @@ def ratio(slower: Callable[[], object], faster: Callable[[], object], repeats: i
     """How many times as long ``slower`` takes as ``faster``; each ratio is of two neighbours in time."""
     first, second = compare(slower, faster, repeats=repeats)
     return Spread.of([a / b for a, b in zip(first, second, strict=True)])
+
+
+def waited(work: Callable[[], object], device: str) -> Callable[[], None]:
+    """The work with the device's queue waited for: a GPU's calls return before it is done."""
+
+    def done() -> None:
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return done
+
+
+def matrix_peak(dtype: torch.dtype, device: str = "cpu", n: int = 2_048) -> float:
+    """Operations a second of a matrix product [n, n] x [n, n], the best of five."""
+    a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
+    product = waited(lambda: a @ b, device)
+    product()
+    return 2 * n**3 / min(seconds(product) for _ in range(5))

@@ -14,17 +14,16 @@ import numpy as np
 import torch
 
 from distillcse_kit.bench.baselines import group_p_loop
-from distillcse_kit.bench.measure import Spread, compare, ratio, seconds
+from distillcse_kit.bench.measure import Spread, compare, matrix_peak, ratio, seconds
 from distillcse_kit.bench.memory import TASKS, peak_of_process
 from distillcse_kit.bench.workshop import FULL, QUICK, TEACHERS, Extent, Workshop
 from distillcse_kit.data.corpus import load_corpus
 from distillcse_kit.data.sts import load_sts
 from distillcse_kit.encoder import MICRO, SentenceEncoder, quietly, use_bfloat16
 from distillcse_kit.evaluation.sts import score_pairs
-from distillcse_kit.losses import cosine_matrix, distillation_loss
 from distillcse_kit.shuffling import group_p_shuffle
 from distillcse_kit.teachers import TeacherEnsemble
-from distillcse_kit.training import shuffled, versions
+from distillcse_kit.training import versions
 
 BATCH_SIZES = (64, 256, 512)
 SETTINGS_OF_AN_ABLATION = 8
@@ -46,16 +45,7 @@ def measure_group_p(extent: Extent, p: float = 0.1) -> dict[str, Spread]:
 
 def measure_loss_share(shop: Workshop) -> Spread:
     """Stored teacher's cosines, shuffling and distillation loss with its gradient, as a share of a student's step."""
-    trainer = shop.trainer(1)
-    vectors = torch.randn(shop.training.batch_size, shop.encoder.width, requires_grad=True)
-    lesson = trainer.distillation
-    assert lesson is not None
-
-    def loss_alone() -> None:
-        targets = shuffled(lesson.teachers.cosines(shop.batches[0]), lesson.settings, trainer.generator)
-        distillation_loss(cosine_matrix(vectors, vectors), targets).backward()
-
-    return ratio(loss_alone, shop.steps(trainer), shop.extent.slow_repeats)
+    return ratio(shop.loss_alone(1), shop.steps(shop.trainer(1)), shop.extent.slow_repeats)
 
 
 def measure_steps(shop: Workshop) -> dict[str, dict[str, Spread]]:
@@ -107,12 +97,12 @@ def measure_training(shop: Workshop) -> dict[str, Any]:
     step = float(np.median(ours))
     lengths = np.minimum(shop.text.lengths[np.concatenate(shop.batches)], shop.training.max_tokens)
     tokens = 2 * float(lengths.mean()) * shop.training.batch_size
-    # Forward and backward: 6 operations a weight and token, embeddings not counted; the [CLS] short cut saves some.
-    weights = sum(p.numel() for name, p in shop.encoder.model.named_parameters() if "embeddings" not in name)
+    dtype = torch.bfloat16 if use_bfloat16("auto", torch.device("cpu")) else torch.float32
+    # Forward and backward: 6 operations a weight and token.
     return {
         "train_vs_plain_loop": Spread.of([a / b for a, b in zip(plain, ours, strict=True)]),
         "tokens_per_second": round(tokens / step),
-        "share_of_matrix_peak": round(6 * weights * tokens / step / matrix_peak(), 3),
+        "share_of_matrix_peak": round(6 * shop.weights * tokens / step / matrix_peak(dtype), 3),
     }
 
 
@@ -124,14 +114,6 @@ def measure_scoring(shop: Workshop) -> Spread:
     )
     between = shop.training.evaluate_every
     return Spread.of([once / (between * each) for once, each in zip(score, step, strict=True)])
-
-
-def matrix_peak(n: int = 2_048) -> float:
-    """Operations a second of a large matrix product in the precision that training takes here."""
-    dtype = torch.bfloat16 if use_bfloat16("auto", torch.device("cpu")) else torch.float32
-    a, b = torch.randn(n, n).to(dtype), torch.randn(n, n).to(dtype)
-    a @ b
-    return 2 * n**3 / min(seconds(lambda: a @ b) for _ in range(5))
 
 
 def mixed_text(count: int) -> list[str]:

@@ -18,9 +18,10 @@ from distillcse_kit.data.sts import load_sts
 from distillcse_kit.data.tokens import pad_rows
 from distillcse_kit.encoder import SentenceEncoder
 from distillcse_kit.evaluation.sts import first_pairs
+from distillcse_kit.losses import cosine_matrix, distillation_loss
 from distillcse_kit.store import Store
 from distillcse_kit.teachers import TeacherEnsemble, embed_corpus
-from distillcse_kit.training import Corpus, Distillation, Trainer, tokenized
+from distillcse_kit.training import Corpus, Distillation, Trainer, shuffled, tokenized
 
 TEACHERS = (1, 4, 16)
 PLAIN_LENGTH = 32
@@ -91,6 +92,26 @@ class Workshop:
             trainer._step(1, self.batches[next(numbers) % len(self.batches)])
 
         return step
+
+    def loss_alone(self, teachers: int) -> Callable[[], None]:
+        """Stored teachers' cosines, Group-P and the distillation loss with its gradient, of one batch a call."""
+        trainer, rows = self.trainer(teachers), self.batches[0]
+        lesson = trainer.distillation
+        assert lesson is not None
+        vectors = torch.randn(len(rows), self.encoder.width, requires_grad=True)
+
+        def work() -> None:
+            targets = shuffled(lesson.teachers.cosines(rows), lesson.settings, trainer.generator)
+            distillation_loss(cosine_matrix(vectors, vectors), targets).backward()
+
+        return work
+
+    @property
+    def weights(self) -> int:
+        """Weights that every token is multiplied with: those of all layers but the last, which computes [CLS] alone."""
+        body: Any = self.encoder.model.encoder
+        *layers, _ = body.layer
+        return sum(weight.numel() for layer in layers for weight in layer.parameters())
 
     def plain_steps(self, teachers: int = 0) -> Callable[[], None]:
         """One step of the plain loop a call, on the same batches."""
