@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-ROUND = 64
+ROUND = 32
 
 # These share BERT's modules, under the same names.
 _LIKE_BERT = ("bert", "roberta", "xlm-roberta", "camembert")

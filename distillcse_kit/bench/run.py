@@ -71,7 +71,7 @@ def measure_jobs(shop: Workshop) -> dict[str, Spread]:
     ids = shop.text.rows(range(len(shop.text)), shop.training.max_tokens)
 
     def embed() -> None:
-        shop.encoder.encode_tokens(ids, 256, True, False, "auto")
+        shop.encoder.encode_tokens(ids, 128, True, False, "auto")
 
     plain, stored, embedding = compare(
         shop.plain_steps(most), shop.steps(shop.trainer(most)), embed, repeats=shop.extent.slow_repeats
