@@ -491,7 +491,7 @@ def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", metavar="NAME", default="laptop", help="smoke, laptop or paper (default: laptop)")
     _add_data(parser)
     parser.add_argument(
-        "--csv", metavar="FILE", type=Path, help="the scores as one tidy table: setting, task, seed, spearman"
+        "--csv", metavar="FILE", type=Path, help="the scores as one tidy table: setting, task, seed, value"
     )
     _add_json(parser)
 
@@ -507,9 +507,10 @@ def _sweep(arguments: argparse.Namespace) -> int:
     print(f"{sweep.title}. {sweep.question}", flush=True)
     lab = Laboratory(arguments.profile, arguments.data_dir, arguments.corpus, None, arguments.store)
     result = run_sweep(lab, arguments.name)
-    for task in dict.fromkeys(("dev", lab.headline)):
-        print(f"\n{task}, Spearman x 100, {lab.profile.seeds} seeds, each setting against the first:")
-        print("\n".join(result.lines(task)))
+    for column in result.columns:
+        print(f"\n{column}: mean and 95% interval over seeds, each row against the first:")
+        print("\n".join(result.lines(column)))
+        print(result.conclusion(column))
     _write_json(arguments.json, result.as_json())
     if arguments.csv:
         with new_file(arguments.csv) as path:

@@ -1,22 +1,32 @@
-"""The paper's ablations as named experiments, each a list of settings trained with the same seeds and order of data.
+"""The paper's tables and Figure 2 as named experiments, most of them lists of settings trained with the same seeds.
 
 A sweep is resumed, never repeated: its runs are in the store under the keys of their settings, whoever made them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 
+from distillcse_kit.config import Profile, as_json, with_changes
+from distillcse_kit.curves import figure_2
 from distillcse_kit.errors import KitError
-from distillcse_kit.evaluation.statistics import Comparison, compare_with, seed_interval
+from distillcse_kit.evaluation.statistics import Comparison, compare_with, detectable_difference, seed_interval
 from distillcse_kit.laboratory import Laboratory
+from distillcse_kit.published import RESULTS, TABLE_5
+from distillcse_kit.store import key_of, read_json
+from distillcse_kit.tables import Table, table_5, table_8, table_9
 from distillcse_kit.training import versions
 
+Numbers = dict[str, dict[str, float]]
+
+SHIPPED = RESULTS / "sweeps"
+_AGREEMENTS = ("gold", "own teacher", "other teachers", "other students")
 OWN = 0  # seed s learns from teacher s
 
 
@@ -37,24 +47,87 @@ class Setting:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A named experiment.
+    """A named experiment that trains students.
 
     Attributes:
         title: what it is in the paper, or that it is ours.
         question: what a reader wants to learn from it.
         settings: its rows; the first one is what the others are compared with.
-        published: {label: the paper's number}, where it has one.
+        published: {label: {column: the paper's number}}, where it has one.
+        every_teacher: as many seeds as there are teachers, where the profile's number would be too few to decide.
     """
 
     title: str
     question: str
     settings: tuple[Setting, ...]
-    published: dict[str, float] = field(default_factory=dict)
+    published: Numbers = field(default_factory=dict)
+    every_teacher: bool = False
+    last: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         labels = [setting.label for setting in self.settings]
         if len(set(labels)) < len(labels) or len(labels) < 2:
             raise KitError("A sweep needs at least two settings, each with a label of its own.")
+
+    def seeds(self, profile: Profile) -> int:
+        """How many seeds each setting is run with."""
+        return max(profile.seeds, profile.teachers) if self.every_teacher else profile.seeds
+
+    def content(self, profile: Profile) -> list[Any]:
+        """All settings that the result hangs on."""
+        plain = with_changes(profile.distillation, shuffle="none")
+        return [
+            [setting.label, setting.teachers, as_json(with_changes(plain, **setting.distillation))]
+            for setting in self.settings
+        ]
+
+    def compute(self, lab: Laboratory) -> Table:
+        """Train what the store lacks, score all: {label: {task: scores over seeds}}.
+
+        Settings that want more teachers than the profile has are left out.
+
+        Raises:
+            KitError: fewer teachers than seeds where each student has its own.
+        """
+        pool, seeds = lab.teachers(), range(self.seeds(lab.profile))
+        settings = [setting for setting in self.settings if setting.teachers <= len(pool)]
+        if any(setting.teachers == OWN for setting in settings) and len(pool) < len(seeds):
+            raise KitError(f"Each student has a teacher of its own: {len(seeds)} seeds need {len(seeds)} teachers.")
+        jobs = [
+            lab.student_job(pool[: setting.teachers] or [pool[seed]], seed, **setting.distillation)
+            for setting in settings
+            for seed in seeds
+        ]
+        scores = lab.scores(lab.make_all(jobs, "students"))
+        return {
+            setting.label: {task: values[row * len(seeds) : (row + 1) * len(seeds)] for task, values in scores.items()}
+            for row, setting in enumerate(settings)
+        }
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A named experiment that looks at the students of the main table, or watches them train.
+
+    Attributes:
+        title, question, published: as of a ``Sweep``.
+        compute: {row: {column: values over seeds}}; rows as long as the first one are compared with it.
+        last: only the last column is worth a table: the others are steps on the way.
+    """
+
+    title: str
+    question: str
+    compute: Callable[[Laboratory], Table]
+    published: Numbers = field(default_factory=dict)
+    last: bool = False
+
+    def seeds(self, profile: Profile) -> int:
+        """How many seeds each row has."""
+        return profile.seeds
+
+    def content(self, profile: Profile) -> list[Any]:
+        """All settings that the result hangs on."""
+        return [as_json(profile.distillation)]
 
 
 def _plain(label: str = "not shuffled", **distillation: Any) -> Setting:
@@ -76,18 +149,32 @@ def _grid(values: Sequence[float]) -> tuple[Setting, ...]:
     return tuple(_plain(f"tau_s {s}, tau_t {t}", student_temperature=s, teacher_temperature=t) for s, t in pairs)
 
 
-SWEEPS: dict[str, Sweep] = {
+def _published(column: str, numbers: Mapping[str, float]) -> Numbers:
+    return {label: {column: number} for label, number in numbers.items()}
+
+
+SWEEPS: dict[str, Sweep | Analysis] = {
     "table3": Sweep(
         "Table 3: one band of ranks shuffled",
         "Where in a row does shuffling help: among the largest logits, or anywhere?",
         (_plain(), *_bands()),
-        dict(
-            zip(
-                ("not shuffled", "ranks 1-12", "ranks 13-24", "ranks 25-36", "ranks 37-48", "ranks 49-63"),
-                (77.03, 77.85, 77.37, 77.25, 77.36, 77.24),
-                strict=True,
-            )
+        _published(
+            "average",
+            {
+                "not shuffled": 77.03,
+                "ranks 1-12": 77.85,
+                "ranks 13-24": 77.37,
+                "ranks 25-36": 77.25,
+                "ranks 37-48": 77.36,
+                "ranks 49-63": 77.24,
+            },
         ),
+    ),
+    "table5": Analysis(
+        "Table 5: the raw ensemble against its student",
+        "Is distilling an ensemble worth it, or is the ensemble itself as good?",
+        table_5,
+        _published("average", TABLE_5),
     ),
     "table6-p": Sweep(
         "Table 6: the share p of a group",
@@ -96,18 +183,46 @@ SWEEPS: dict[str, Sweep] = {
             Setting("p 0.1", OWN, {"shuffle": "group_p", "p": 0.1}),
             *(Setting(f"p {p}", OWN, {"shuffle": "group_p", "p": p}) for p in (0.05, 0.08, 0.12, 0.15)),
         ),
-        {"p 0.05": 83.90, "p 0.08": 84.09, "p 0.1": 85.22, "p 0.12": 83.97, "p 0.15": 83.94},
+        _published("dev", {"p 0.05": 83.90, "p 0.08": 84.09, "p 0.1": 85.22, "p 0.12": 83.97, "p 0.15": 83.94}),
     ),
     "table6-lambda": Sweep(
         "Table 6: the weight lambda of distillation",
         "How much should the teacher count beside the contrastive loss?",
         (_plain("lambda 1", weight=1.0), *(_plain(f"lambda {w}", weight=w) for w in (0.1, 0.2, 0.5, 2.0))),
-        {"lambda 0.1": 83.46, "lambda 0.2": 83.46, "lambda 0.5": 83.47, "lambda 1": 83.48, "lambda 2.0": 83.43},
+        _published(
+            "dev",
+            {"lambda 0.1": 83.46, "lambda 0.2": 83.46, "lambda 0.5": 83.47, "lambda 1": 83.48, "lambda 2.0": 83.43},
+        ),
     ),
     "table7": Sweep(
         "Table 7: the two temperatures",
         "Does the result hang on the temperatures?",
         _grid((0.05, 0.02, 0.01)),
+    ),
+    "figure2": Analysis(
+        "Figure 2: loss and dev score over training",
+        "Does a student go on learning its teacher's own batches after it has stopped learning anything else?",
+        figure_2,
+        last=True,
+    ),
+    "table8": Analysis(
+        "Table 8: whom a student agrees with",
+        "Does shuffling keep a student from copying its own teacher?",
+        table_8,
+        {
+            "not shuffled": dict(zip(_AGREEMENTS, (83.69, 98.81, 95.49, 96.04), strict=True)),
+            "shuffled": dict(zip(_AGREEMENTS, (83.80, 98.56, 95.92, 96.68), strict=True)),
+        },
+    ),
+    "table9": Analysis(
+        "Table 9: what of the distillation loss is left",
+        "How much better does a student imitate on sentences that it was trained on than on others?",
+        table_9,
+        {
+            "vanilla distillation": {"training": 1.3058, "test": 6.5503},
+            "+ Group-P": {"training": 2.8715, "test": 6.4410},
+            "DistillCSE": {"training": 3.1377, "test": 6.2712},
+        },
     ),
     "smoothing": Sweep(
         "Beyond the paper: smoothing or noise?",
@@ -118,6 +233,7 @@ SWEEPS: dict[str, Sweep] = {
             Setting("group mean", OWN, {"shuffle": "group_mean"}),
             _plain(),
         ),
+        every_teacher=True,
     ),
     "cut": Sweep(
         "Beyond the paper: where the groups are cut",
@@ -127,6 +243,7 @@ SWEEPS: dict[str, Sweep] = {
             Setting("cut at tau_t", OWN, {"shuffle": "group_p", "group_temperature": 0.01}),
             _plain(),
         ),
+        every_teacher=True,
     ),
     "ensembles": Sweep(
         "Beyond the paper: how many teachers buy what a shuffle buys",
@@ -146,38 +263,70 @@ class SweepResult:
 
     Attributes:
         name: of the sweep.
-        settings: ``Laboratory.describe()``, and the seeds.
+        key: of all settings it hangs on, see ``sweep_key``.
+        settings: ``Laboratory.describe()``.
         made: {"date", "versions"}.
-        table: {label: {task: scores over seeds}}.
+        table: {label: {task or column: values over seeds}}.
     """
 
     name: str
+    key: str
     settings: dict[str, Any]
     made: dict[str, Any]
-    table: dict[str, dict[str, list[float]]]
+    table: Table
 
-    def compared(self, task: str) -> dict[str, Comparison]:
+    @property
+    def columns(self) -> list[str]:
+        """Those worth a table of their own: dev and the headline task of scores, the last of steps, else all."""
+        found = list(next(iter(self.table.values())))
+        if sweep_named(self.name).last:
+            return found[-1:]
+        return list(dict.fromkeys(("dev", self.settings["headline"]))) if "dev" in found else found
+
+    def compared(self, column: str) -> dict[str, Comparison]:
         """{label: difference from the first setting}, paired by seed, with p-values after Holm."""
-        rows = {label: scores[task] for label, scores in self.table.items()}
-        baseline = next(iter(rows))
+        baseline, *_ = self.table
+        count = len(self.table[baseline][column])
+        rows = {label: row[column] for label, row in self.table.items() if len(row.get(column, [])) == count}
         return compare_with(rows, baseline)
 
-    def lines(self, task: str) -> list[str]:
+    def lines(self, column: str) -> list[str]:
         """The table as text: mean with its interval, the difference from the first setting, and whether it is told."""
-        found, compared = [], self.compared(task)
-        for label, scores in self.table.items():
-            line = f"{label:<28}{seed_interval(scores[task])!s:>16}"
+        found, compared = [], self.compared(column)
+        width = 2 + max(map(len, self.table))
+        for label, row in self.table.items():
+            if column not in row:
+                continue
+            line = f"{label:<{width}}{seed_interval(row[column])!s:>16}"
             if (comparison := compared.get(label)) is not None:
                 sign = "" if comparison.decided else "   (not told from 0)"
                 line += f"   {comparison.difference.mean:+.2f} ± {comparison.difference.half_width:.2f}{sign}"
             found.append(line)
         return found
 
+    def conclusion(self, column: str) -> str:
+        """What can be concluded from a column, and what cannot: two plain sentences."""
+        compared = self.compared(column)
+        baseline, *_ = self.table
+        told = [f"{label} ({one.difference.mean:+.2f})" for label, one in compared.items() if one.decided]
+        seeds = len(self.table[baseline][column])
+        first = (
+            f"told from {baseline} by {seeds} seeds, all {len(compared)} comparisons taken together: {', '.join(told)}"
+            if told
+            else f"nothing is told from {baseline} by {seeds} seeds, all {len(compared)} comparisons taken together"
+        )
+        if seeds < 2:
+            return f"{column}: {first}."
+        visible = np.median(
+            [detectable_difference(one.difference.standard_deviation, seeds) for one in compared.values()]
+        )
+        return f"{column}: {first}. A true difference of {visible:.2f} would be found four times in five, even alone."
+
     def tidy(self) -> pd.DataFrame:
-        """A row for each setting, task and seed: columns setting, task, seed, spearman."""
+        """A row for each setting, task or column, and seed: columns setting, task, seed, value."""
         return pd.DataFrame(
             [
-                {"setting": label, "task": task, "seed": seed, "spearman": score}
+                {"setting": label, "task": task, "seed": seed, "value": score}
                 for label, tasks in self.table.items()
                 for task, scores in tasks.items()
                 for seed, score in enumerate(scores)
@@ -185,37 +334,62 @@ class SweepResult:
         )
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Rows as a list, for JSON objects have no order here."""
+        rows = [
+            {"setting": label, "columns": list(row), "values": list(row.values())} for label, row in self.table.items()
+        ]
+        return {**asdict(self), "table": rows}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> SweepResult:
+        """What ``as_json`` wrote. KeyError or TypeError if it is something else."""
+        table = {row["setting"]: dict(zip(row["columns"], row["values"], strict=True)) for row in content["table"]}
+        return cls(**{**content, "table": table})
 
 
-def sweep_named(name: str) -> Sweep:
+def sweep_named(name: str) -> Sweep | Analysis:
     """The sweep of that name; KitError naming the choices if there is none."""
     if name not in SWEEPS:
         raise KitError(f"Unknown sweep {name!r}; choose one of {', '.join(SWEEPS)}.")
     return SWEEPS[name]
 
 
-def run_sweep(lab: Laboratory, name: str) -> SweepResult:
-    """Train what the store lacks of a sweep, score all of it.
+def sweep_key(name: str, profile: Profile) -> str:
+    """A key of all settings, not of the data: a result with another key is of other settings than the code's now."""
+    sweep = sweep_named(name)
+    counts = {"teachers": profile.teachers, "seeds": sweep.seeds(profile), "sentences": profile.sentences}
+    return key_of([name, as_json(profile.training), counts, sweep.content(profile)])
 
-    Settings that want more teachers than the profile has are left out.
+
+def run_sweep(lab: Laboratory, name: str) -> SweepResult:
+    """Compute a sweep: what the store has is loaded, the rest is trained.
 
     Raises:
-        KitError: unknown sweep, or fewer teachers than seeds where each student has its own.
+        KitError: unknown sweep, or what its ``compute`` raises.
     """
-    sweep, pool, seeds = sweep_named(name), lab.teachers(), range(lab.profile.seeds)
-    settings = [setting for setting in sweep.settings if setting.teachers <= len(pool)]
-    if any(setting.teachers == OWN for setting in settings) and len(pool) < len(seeds):
-        raise KitError(f"Each student has a teacher of its own: {len(seeds)} seeds need {len(seeds)} teachers.")
-    jobs = [
-        lab.student_job(pool[: setting.teachers] or [pool[seed]], seed, **setting.distillation)
-        for setting in settings
-        for seed in seeds
-    ]
-    runs = lab.make_all(jobs, name)
-    scores = lab.scores(runs)
-    table = {
-        setting.label: {task: values[row * len(seeds) : (row + 1) * len(seeds)] for task, values in scores.items()}
-        for row, setting in enumerate(settings)
-    }
-    return SweepResult(name, lab.describe(), {"date": date.today().isoformat(), "versions": versions()}, table)
+    table = sweep_named(name).compute(lab)
+    made = {"date": date.today().isoformat(), "versions": versions()}
+    settings = lab.describe() | {"headline": lab.headline}
+    return SweepResult(name, sweep_key(name, lab.profile), settings, made, table)
+
+
+def shipped_sweep(name: str) -> SweepResult | None:
+    """The sweep as it ships with the kit, made on real data with the laptop profile; None if it does not ship.
+
+    Raises:
+        KitError: unknown sweep, or a damaged file.
+    """
+    sweep_named(name)
+    path = SHIPPED / f"{name}.json"
+    if not path.is_file():
+        return None
+    try:
+        return SweepResult.from_json(read_json(path))
+    except (KeyError, TypeError, ValueError) as error:
+        raise KitError(f"{path} is not the result of a sweep ({error}); install the kit again.") from error
+
+
+def sweep_result(lab: Laboratory, name: str, recompute: bool = False) -> SweepResult:
+    """The shipped result, or, on request and where none ships, this laboratory's own."""
+    shipped = None if recompute else shipped_sweep(name)
+    return shipped or run_sweep(lab, name)

@@ -156,6 +156,11 @@ def batch_rows(n: int, settings: TrainingSettings) -> Iterator[np.ndarray]:
             step += 1
 
 
+def rows_read(n: int, settings: TrainingSettings) -> np.ndarray:
+    """The rows of all sentences that a run on a corpus of n reads, in order; those of later epochs come again."""
+    return np.concatenate(list(batch_rows(n, settings)))
+
+
 class Trainee(nn.Module):
     """An encoder with what it needs in training only: the head, and a masked-LM head if that loss is wanted."""
 

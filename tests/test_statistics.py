@@ -11,7 +11,14 @@ from scipy import stats
 
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation import SeedInterval, paired_difference, seed_interval, verdict
-from distillcse_kit.evaluation.statistics import bootstrap_pairs, compare_with, holm
+from distillcse_kit.evaluation.statistics import (
+    bootstrap_pairs,
+    compare_with,
+    detectable_difference,
+    holm,
+    power,
+    seeds_needed,
+)
 
 # ---------------------------------------------------------------- against scipy
 
@@ -263,3 +270,29 @@ def test_what_cannot_be_resampled_is_one_sentence(
 ) -> None:
     with pytest.raises(KitError, match=message):
         bootstrap_pairs(predicted, baseline, list(gold))
+
+
+def test_power_is_how_often_simulated_seeds_tell_a_difference() -> None:
+    draw = np.random.default_rng(0)
+    sample = draw.normal(0.8, 1.0, size=(20_000, 6))
+    told = stats.ttest_1samp(sample, 0, axis=1).pvalue < 0.05
+    assert power(0.8, 1.0, 6) == pytest.approx(told.mean(), abs=0.012)
+    assert power(0.0, 1.0, 6) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 16])
+def test_the_detectable_difference_has_the_power_it_promises(n: int) -> None:
+    found = detectable_difference(0.7, n)
+    assert power(found, 0.7, n) == pytest.approx(0.8, abs=1e-6)
+    assert detectable_difference(1.4, n) == pytest.approx(2 * found)
+    assert detectable_difference(0.0, n) == 0
+
+
+def test_the_seeds_that_are_needed_are_just_enough() -> None:
+    n = seeds_needed(0.5, 0.5)
+    assert power(0.5, 0.5, n) >= 0.8 > power(0.5, 0.5, n - 1) and n == 10
+    assert seeds_needed(-0.5, 0.5) == n
+    with pytest.raises(KitError, match="difference that matters"):
+        seeds_needed(0, 0.5)
+    with pytest.raises(KitError, match="at least two"):
+        detectable_difference(0.5, 1)

@@ -11,13 +11,25 @@ import pandas as pd
 import pytest
 
 from distillcse_kit import cli
-from distillcse_kit.config import DistillationSettings, Profile, TrainingSettings, with_changes
+from distillcse_kit.config import DistillationSettings, Profile, TrainingSettings, profile_named, with_changes
 from distillcse_kit.data.pairs import SentencePairs
 from distillcse_kit.errors import KitError
-from distillcse_kit.evaluation.statistics import compare_with
+from distillcse_kit.evaluation.statistics import compare_with, detectable_difference
 from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.store import Store
-from distillcse_kit.sweep import OWN, SWEEPS, Setting, Sweep, SweepResult, run_sweep, sweep_named
+from distillcse_kit.store import Store, write_json
+from distillcse_kit.sweep import (
+    OWN,
+    SWEEPS,
+    Analysis,
+    Setting,
+    Sweep,
+    SweepResult,
+    run_sweep,
+    shipped_sweep,
+    sweep_key,
+    sweep_named,
+    sweep_result,
+)
 from distillcse_kit.training import Corpus
 
 
@@ -29,9 +41,13 @@ def lab(tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store) -> Laborat
     return made
 
 
-@pytest.mark.parametrize("name", SWEEPS)
+TRAINED = [name for name, sweep in SWEEPS.items() if isinstance(sweep, Sweep)]
+
+
+@pytest.mark.parametrize("name", TRAINED)
 def test_every_setting_is_one_that_can_be_trained(name: str) -> None:
     sweep = SWEEPS[name]
+    assert isinstance(sweep, Sweep)
     for setting in sweep.settings:
         with_changes(DistillationSettings(), **setting.distillation)
     assert set(sweep.published) <= {setting.label for setting in sweep.settings}
@@ -41,19 +57,23 @@ def test_every_setting_is_one_that_can_be_trained(name: str) -> None:
 
 def test_the_bands_of_table_3_cover_all_ranks_once() -> None:
     ranks = []
-    for setting in SWEEPS["table3"].settings[1:]:
+    sweep = SWEEPS["table3"]
+    assert isinstance(sweep, Sweep)
+    for setting in sweep.settings[1:]:
         assert setting.distillation["shuffle"] == "rank_band"
         start, end = setting.distillation["band_start"], setting.distillation["band_end"]
         assert setting.label == f"ranks {start + 1}-{end}"
         ranks += range(start, end)
     assert ranks == list(range(63))  # the other sentences of a batch of 64
-    assert SWEEPS["table3"].published["ranks 1-12"] == 77.85
+    assert sweep.published["ranks 1-12"] == {"average": 77.85}
 
 
 def test_table_7_is_the_whole_grid_with_the_papers_choice_first() -> None:
+    sweep = SWEEPS["table7"]
+    assert isinstance(sweep, Sweep)
     pairs = [
         (setting.distillation["student_temperature"], setting.distillation["teacher_temperature"])
-        for setting in SWEEPS["table7"].settings
+        for setting in sweep.settings
     ]
     assert pairs[0] == (0.02, 0.01)
     assert sorted(pairs) == sorted((s, t) for s in (0.05, 0.02, 0.01) for t in (0.05, 0.02, 0.01))
@@ -65,7 +85,7 @@ def test_a_sweep_scores_the_students_of_its_settings(lab: Laboratory) -> None:
     for label, shuffle in (("Group-P", "group_p"), ("group mean", "group_mean"), ("not shuffled", "none")):
         students = [lab.student([lab.teacher(seed)], seed, shuffle=shuffle) for seed in range(2)]
         assert result.table[label] == lab.scores(students)
-    assert result.settings == lab.describe() and "torch" in result.made["versions"]
+    assert result.settings == lab.describe() | {"headline": "builtin"} and "torch" in result.made["versions"]
     scores = {label: tasks["builtin"] for label, tasks in result.table.items()}
     assert result.compared("builtin") == compare_with(scores, "Group-P")
 
@@ -87,13 +107,15 @@ def test_a_second_start_trains_nothing(lab: Laboratory, monkeypatch: pytest.Monk
 
 def test_students_with_a_teacher_each_need_as_many_teachers_as_seeds(lab: Laboratory) -> None:
     lab.profile = with_changes(lab.profile, seeds=3)
+    assert SWEEPS["smoothing"].seeds(lab.profile) == 3
     with pytest.raises(KitError, match="3 seeds need 3 teachers"):
         run_sweep(lab, "smoothing")
 
 
 RESULT = SweepResult(
     "cut",
-    {},
+    "0123",
+    {"headline": "stsb"},
     {},
     {
         "cut at 1": {"dev": [70.0, 71.0, 72.0], "stsb": [1.0, 2.0, 3.0]},
@@ -111,8 +133,8 @@ def test_the_lines_hold_means_differences_and_what_is_told() -> None:
 
 def test_the_tidy_table_has_a_row_for_each_score() -> None:
     tidy = RESULT.tidy()
-    assert list(tidy.columns) == ["setting", "task", "seed", "spearman"] and len(tidy) == 12
-    wide = tidy.pivot_table("spearman", ["setting", "task"], "seed")
+    assert list(tidy.columns) == ["setting", "task", "seed", "value"] and len(tidy) == 12
+    wide = tidy.pivot_table("value", ["setting", "task"], "seed")
     assert wide.loc[("cut at tau_t", "dev")].tolist() == [60.0, 61.1, 62.0]
 
 
@@ -123,18 +145,17 @@ def test_the_command_prints_and_writes_the_result(
 
     def found(lab: Laboratory, name: str) -> SweepResult:
         asked.append(name)
-        return SweepResult(
-            name, {}, {}, {label: rows | {lab.headline: rows["dev"]} for label, rows in RESULT.table.items()}
-        )
+        return RESULT
 
     monkeypatch.setattr("distillcse_kit.sweep.run_sweep", found)
     files = ["--json", str(tmp_path / "cut.json"), "--csv", str(tmp_path / "cut.csv")]
     assert cli.main(["sweep", "cut", "--profile", "smoke", "--store", str(tmp_path / "store"), *files]) == 0
     printed = capsys.readouterr().out
     assert asked == ["cut"] and "where the groups are cut" in printed and "-9.97 ± 0.14" in printed
-    assert json.loads((tmp_path / "cut.json").read_text())["table"]["cut at 1"]["dev"] == [70.0, 71.0, 72.0]
+    assert "told from cut at 1 by 3 seeds" in printed
+    assert SweepResult.from_json(json.loads((tmp_path / "cut.json").read_text())) == RESULT
     read = pd.read_csv(tmp_path / "cut.csv")
-    assert np.isclose(read[(read.setting == "cut at tau_t") & (read.task == "dev")].spearman.mean(), 61.0333, atol=1e-4)
+    assert np.isclose(read[(read.setting == "cut at tau_t") & (read.task == "dev")].value.mean(), 61.0333, atol=1e-4)
 
 
 def test_an_unknown_sweep_is_one_sentence() -> None:
@@ -147,3 +168,80 @@ def test_a_sweep_without_a_second_setting_is_none() -> None:
         Sweep("", "", (Setting("a", OWN),))
     with pytest.raises(KitError, match="label of its own"):
         Sweep("", "", (Setting("a", OWN), Setting("a", 1)))
+
+
+def test_teachers_as_seeds_where_a_question_needs_them() -> None:
+    laptop = profile_named("laptop")
+    assert [SWEEPS[name].seeds(laptop) for name in ("smoothing", "cut", "table3", "table8")] == [16, 16, 5, 5]
+
+
+@pytest.mark.parametrize("name", ["table5", "table8", "table9", "figure2"])
+def test_an_analysis_is_a_sweep_like_any_other(lab: Laboratory, name: str) -> None:
+    result = run_sweep(lab, name)
+    analysis = SWEEPS[name]
+    assert isinstance(analysis, Analysis) and result.table == analysis.compute(lab)
+    for column in result.columns:
+        assert any(column in row for row in result.table.values())
+        assert len(result.lines(column)) == sum(column in row for row in result.table.values())
+    assert (
+        result.columns
+        == {
+            "table5": ["dev", "builtin"],
+            "table8": list(analysis.published.get("shuffled", ())),
+            "table9": [c for c in result.columns if "," in c],
+            "figure2": ["3"],
+        }[name]
+    )
+
+
+def test_rows_with_another_number_of_values_are_shown_and_not_compared() -> None:
+    result = replace(RESULT, name="table5", table=RESULT.table | {"single": {"dev": [3.0], "stsb": [2.0]}})
+    assert set(result.compared("dev")) == {"cut at tau_t"} and len(result.lines("dev")) == 3
+
+
+def test_the_conclusion_names_what_is_told_and_what_could_have_been() -> None:
+    differences = np.array([-10.0, -9.9, -10.0])
+    words = RESULT.conclusion("dev")
+    assert "told from cut at 1 by 3 seeds" in words and "cut at tau_t (-9.97)" in words
+    assert f"{detectable_difference(float(differences.std(ddof=1)), 3):.2f}" in words
+    assert "nothing is told from cut at 1" in RESULT.conclusion("stsb")
+
+
+def test_a_key_hangs_on_every_setting() -> None:
+    laptop = profile_named("laptop")
+    others = [
+        with_changes(laptop, seeds=6),
+        with_changes(laptop, teachers=17),
+        with_changes(laptop, training=with_changes(laptop.training, learning_rate=1.0)),
+        with_changes(laptop, distillation=with_changes(laptop.distillation, weight=3.0)),
+    ]
+    keys = {sweep_key("table3", profile) for profile in (laptop, *others)} | {sweep_key("table7", laptop)}
+    assert len(keys) == 6
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_what_ships_is_of_the_settings_that_the_code_has_now(name: str) -> None:
+    """Where this fails, the code's settings have changed since: make the shipped results again (README)."""
+    shipped = shipped_sweep(name)
+    assert shipped is not None and shipped.name == name
+    laptop, sweep = profile_named("laptop"), SWEEPS[name]
+    assert shipped.key == sweep_key(name, laptop)
+    assert shipped.settings["steps"] == laptop.training.steps and shipped.made["versions"]["torch"]
+    if isinstance(sweep, Sweep):
+        assert list(shipped.table) == [setting.label for setting in sweep.settings]
+        assert {len(values) for row in shipped.table.values() for values in row.values()} == {sweep.seeds(laptop)}
+
+
+def test_shipped_results_are_shown_unless_others_are_asked_for(
+    lab: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distillcse_kit.sweep.SHIPPED", tmp_path)
+    assert shipped_sweep("cut") is None
+    own = sweep_result(lab, "cut")
+    assert own.settings["profile"] == "smoke"
+    write_json(tmp_path / "cut.json", RESULT.as_json())
+    assert sweep_result(lab, "cut") == RESULT
+    assert sweep_result(lab, "cut", recompute=True).table == own.table
+    (tmp_path / "cut.json").write_text('{"name": "cut"}')
+    with pytest.raises(KitError, match="install the kit again"):
+        shipped_sweep("cut")

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import nct as noncentral_t
 from scipy.stats import rankdata
 from scipy.stats import t as student_t
 
@@ -128,6 +130,52 @@ def _p_value(difference: SeedInterval) -> float:
     if error == 0:
         return float(difference.mean == 0)
     return float(2 * student_t.sf(abs(difference.mean) / error, difference.n - 1))
+
+
+def power(difference: float, standard_deviation: float, n: int, level: float = 0.05) -> float:
+    """Chance that a two-sided paired t test of n seeds tells a true difference from 0.
+
+    The test statistic has a non-central t distribution of n - 1 degrees of freedom, centre difference sqrt(n) / s.
+    """
+    critical = student_t.ppf(1 - level / 2, n - 1)
+    centre = difference * math.sqrt(n) / standard_deviation
+    # Far from 0, scipy gives nan for the chance of the wrong sign, which is none.
+    wrong = np.nan_to_num(noncentral_t.cdf(-critical, n - 1, centre))
+    return float(noncentral_t.sf(critical, n - 1, centre) + wrong)
+
+
+def detectable_difference(standard_deviation: float, n: int, wanted: float = 0.8) -> float:
+    """The true difference that n seeds find with the chance ``wanted``, where seeds differ by ``standard_deviation``.
+
+    Args:
+        standard_deviation: of the paired differences over seeds; 0 gives 0.
+        n: seeds, at least two.
+
+    Raises:
+        KitError: fewer than two seeds.
+    """
+    if n < 2:
+        raise KitError("One seed finds nothing; give at least two.")
+    if not standard_deviation > 0:
+        return 0.0
+    most = 1.0  # in units of the standard deviation
+    while power(most, 1.0, n) < wanted:
+        most *= 2
+    return standard_deviation * float(brentq(lambda d: power(d, 1.0, n) - wanted, 0.0, most))
+
+
+def seeds_needed(difference: float, standard_deviation: float, wanted: float = 0.8) -> int:
+    """How many seeds find a true difference with the chance ``wanted``.
+
+    Raises:
+        KitError: a difference of 0, which no number of seeds can find.
+    """
+    if not difference:
+        raise KitError("No number of seeds tells a difference of 0 from 0; name the difference that matters to you.")
+    n = 2
+    while detectable_difference(standard_deviation, n, wanted) > abs(difference):
+        n += 1
+    return n
 
 
 @dataclass(frozen=True)
