@@ -24,6 +24,9 @@ corpus: str = ""  # training sentences, a file or a hub name; empty: found in da
 base: str = ""  # encoder to start from; empty: the profile's
 store: str = ""  # folder of everything computed; empty: DISTILLCSE_STORE or ~/.cache/distillcse_kit
 figures: str = ""  # folder for the PNG figures; empty: only shown
+recompute: bool = (
+    False  # train the ablations here (on laptop many minutes); else those that ship with the kit are shown
+)
 
 # %%
 import numpy as np
@@ -32,7 +35,10 @@ import torch
 
 from distillcse_kit import explorers, plots, shuffling, targets, variance
 from distillcse_kit.evaluation import paired_difference, verdict
+from distillcse_kit.evaluation.statistics import seeds_needed
 from distillcse_kit.laboratory import METHODS, Laboratory
+from distillcse_kit.sweep import sweep_result
+from distillcse_kit.sweep_plots import show_sweep
 
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
 settings = lab.describe()
@@ -227,29 +233,54 @@ axes[1].set_title(f"on {lab.dev.name}")
 plots.show(figure, "03_training", figures, settings)
 
 # %% [markdown]
-# ## How large should p be?
+# ## How large should p be? (Table 6)
 #
 # A small p makes groups of one logit: no shuffle at all. p = 1 makes one group: all order is lost. The paper finds 0.1
-# best on STS-B dev (.05/.08/.1/.12/.15: 83.90/84.09/85.22/83.97/83.94, one run each). The sweep below takes two seeds a
-# value, the same two for all; on smoke, which has a few seconds only, it shows what is there already.
+# best on STS-B dev, with one run a value. Seeds alone move such a score by about as much as its values differ.
+#
+# The tables from here on are *sweeps*: many students, too many for a lesson. The kit ships what they gave on real data
+# with the laptop profile; `recompute = True` in the parameters, or `distillcse sweep NAME`, makes them yourself. Each
+# row is compared with the first one, seed by seed, and Holm's correction takes care that a table of many rows does
+# not find an effect by chance more often than one table in twenty.
+#
+# **Predict first:** which p wins here, and by how much more than the intervals?
 
 # %%
-ablation_seeds = 2
-extra = (0.05, 0.2) if lab.profile.seeds >= 5 else ()
-sweep = {0.0: runs[vanilla][:ablation_seeds], wanted.p: runs[group_p][:ablation_seeds]}
-for share in extra:
-    sweep[share] = [lab.student([teachers[s]], s, shuffle="group_p", p=share) for s in range(ablation_seeds)]
-by_p = {share: [lab.score(run, "dev") for run in sweep[share]] for share in sorted(sweep)}
-table = {("vanilla (no groups)" if share == 0 else f"p = {share}"): found for share, found in by_p.items()}
-figure, ax = plots.new_axes(width=8, height=1.2 + 0.5 * len(table))
-plots.draw_score_table(ax, table, baseline="vanilla (no groups)")
-ax.set_title(f"Group-P by p, on {lab.dev.name}, {ablation_seeds} seeds each")
-plots.show(figure, "03_p_sweep", figures, settings)
+show_sweep(lab, "table6-p", figures, recompute)
+# %% [markdown]
+# ## Which ranks should be shuffled? (Table 3)
+#
+# Shuffle only one band of ranks, without groups, and see where it helps. The paper's best band is the top one, which is
+# where neighbouring logits count most, and where notebook 02 found that teachers disagree on the order.
+
+# %%
+show_sweep(lab, "table3", figures, recompute)
+# %% [markdown]
+# ## Smoothing or noise? (beyond the paper)
+#
+# The question from above, with as many seeds as there are teachers: more than the other sweeps have, because the two
+# methods teach the same targets *on average* and their students may lie close together.
+
+# %%
+show_sweep(lab, "smoothing", figures, recompute)
+noise = sweep_result(lab, "smoothing", recompute).compared("dev")["group mean"].difference
+print(
+    f"Seeds to tell half a point of Spearman from 0, four times in five: {seeds_needed(0.5, noise.standard_deviation)}"
+)
 
 # %% [markdown]
-# Two seeds give wide intervals (the factor of Student's t is 12.7 for two values): this figure can show that p matters
-# only if it matters a lot.
+# The first row is Group-P. If *group mean* is not told from it while *not shuffled* is, the smoothing explains what
+# Group-P does, as far as these seeds can see. "Not told apart" is not "the same": the interval says how large a
+# difference is still possible.
 #
+# ## At which temperature should groups be cut? (beyond the paper)
+#
+# Groups are cut by the softmax at temperature 1, which is nearly flat. Cut at the teacher temperature, the largest
+# logits get groups of their own and all the rest is one group: another algorithm under the same name.
+
+# %%
+show_sweep(lab, "cut", figures, recompute)
+# %% [markdown]
 # ## Summary
 #
 # - Group-P cuts a row's sorted logits at equal shares of a nearly flat softmax and permutes inside the groups.

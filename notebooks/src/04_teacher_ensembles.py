@@ -23,6 +23,9 @@ corpus: str = ""  # training sentences, a file or a hub name; empty: found in da
 base: str = ""  # encoder to start from; empty: the profile's
 store: str = ""  # folder of everything computed; empty: DISTILLCSE_STORE or ~/.cache/distillcse_kit
 figures: str = ""  # folder for the PNG figures; empty: only shown
+recompute: bool = (
+    False  # train the ablations here (on laptop many minutes); else those that ship with the kit are shown
+)
 
 # %%
 import numpy as np
@@ -32,6 +35,7 @@ from distillcse_kit import explorers, plots, variance
 from distillcse_kit.evaluation import pair_cosines, paired_difference, spearman, verdict
 from distillcse_kit.evaluation.sts import pairs_fingerprint
 from distillcse_kit.laboratory import METHODS, Laboratory
+from distillcse_kit.sweep_plots import show_sweep
 from distillcse_kit.teachers import EnsembleEncoder
 
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
@@ -113,36 +117,31 @@ raw = {
     m: [spearman(by_teacher[start : start + m].mean(axis=0), pairs.score) for start in range(0, M - m + 1, m)]
     for m in sizes
 }
+figure, ax = plots.new_axes(width=7, height=3.6)
+plots.draw_scores_by_number(ax, {"raw ensemble": raw}, "M, number of teachers")
+ax.set_title(f"Raw ensembles on {lab.headline}")
+plots.show(figure, "04_raw_ensembles", figures, settings)
 pd.DataFrame({f"M = {m}": {"ensembles": len(raw[m]), "mean score": np.mean(raw[m])} for m in sizes}).T.round(2)
 
 # %% [markdown]
 # ## Students of 1, 2, 4, ... teachers
 #
-# Now distil. All students are of the same size and have the same training; only the targets differ: the logits of one
-# teacher (`vanilla`, each seed its own), or the mean of the first M. Thanks to the stored embeddings a student of 16
-# teachers trains as fast as a student of one.
+# Now distil. All students are of the same size and have the same training; only the targets differ: the logits of the
+# first teacher, or the mean of the first M, as they are or with Group-P. Thanks to the stored embeddings a student of 16
+# teachers trains as fast as a student of one. (Like all *sweeps*, these students ship with the kit; see notebook 03.)
 #
-# **Predict first:** draw the curve of scores against M before you look.
+# **Predict first:** draw two curves of scores against M before you look, with and without Group-P. How many teachers
+# buy what one shuffle buys?
 
 # %%
-ablation_seeds = 2
-vanilla, components = lab.students("vanilla"), lab.students("components")
-students = {1: vanilla, M: components}
-for m in sizes[1:-1]:
-    students[m] = [lab.student(teachers[:m], s) for s in range(ablation_seeds)]
-distilled = {m: [lab.score(run) for run in students[m]] for m in sizes}
-figure, ax = plots.new_axes(width=8, height=4.4)
-plots.draw_scores_by_number(ax, {"raw ensemble": raw, "student of the ensemble": distilled}, "M, number of teachers")
-ax.set_title(f"Raw ensembles and their students on {lab.headline}")
-plots.show(figure, "04_scores_by_teachers", figures, settings)
-
+show_sweep(lab, "ensembles", figures, recompute)
 # %% [markdown]
-# Bars are 95% intervals where there is more than one score; students between the ends have two seeds only, whose
-# interval is wide (Student's t for two values is 12.7). The ends have all seeds, and are compared properly:
+# All students of one M share the *same* teachers: these intervals speak of the student's seed, not of other teachers.
 #
 # ## Teacher components against one teacher
 
 # %%
+vanilla, components = lab.students("vanilla"), lab.students("components")
 names = {method: METHODS[method].name for method in ("vanilla", "components")}
 scores = {
     "single teachers": lab.scores(teachers),
@@ -168,7 +167,11 @@ print("\n".join(answers))
 # The first sentence pairs students by seed. The second holds the raw ensemble fixed: its interval speaks of the
 # student's seeds alone, with these teachers. In the paper (Table 5, BERT-base, seven-task average, a single number
 # each): vanilla distillation 77.03, teacher components 78.64, and the raw ensemble only 76.45, below its own students.
-#
+# The same on real data, as it ships:
+
+# %%
+show_sweep(lab, "table5", figures, recompute)
+# %% [markdown]
 # How can a student be better than the ensemble that taught it? It does not only copy: it is trained with the
 # contrastive loss as well, starts again from the base, and its best checkpoint is chosen on dev. Against a *raw
 # ensemble* that is M times as costly at every use, a student need not even be better to be worth having.
