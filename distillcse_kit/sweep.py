@@ -17,6 +17,7 @@ from distillcse_kit.config import Profile, as_json, with_changes
 from distillcse_kit.curves import figure_2
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.statistics import Comparison, compare_with, detectable_difference, seed_interval
+from distillcse_kit.evaluation.sts import PAPER_TASKS
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.published import RESULTS, TABLE_5
 from distillcse_kit.store import key_of, read_json
@@ -25,6 +26,7 @@ from distillcse_kit.training import versions
 
 Numbers = dict[str, dict[str, float]]
 
+AVERAGE = "average"
 SHIPPED = RESULTS / "sweeps"
 _AGREEMENTS = ("gold", "own teacher", "other teachers", "other students")
 OWN = 0  # seed s learns from teacher s
@@ -159,7 +161,7 @@ SWEEPS: dict[str, Sweep | Analysis] = {
         "Where in a row does shuffling help: among the largest logits, or anywhere?",
         (_plain(), *_bands()),
         _published(
-            "average",
+            AVERAGE,
             {
                 "not shuffled": 77.03,
                 "ranks 1-12": 77.85,
@@ -174,7 +176,7 @@ SWEEPS: dict[str, Sweep | Analysis] = {
         "Table 5: the raw ensemble against its student",
         "Is distilling an ensemble worth it, or is the ensemble itself as good?",
         table_5,
-        _published("average", TABLE_5),
+        _published(AVERAGE, TABLE_5),
     ),
     "table6-p": Sweep(
         "Table 6: the share p of a group",
@@ -277,11 +279,13 @@ class SweepResult:
 
     @property
     def columns(self) -> list[str]:
-        """Those worth a table of their own: dev and the headline task of scores, the last of steps, else all."""
+        """Those worth a table: of scores dev and the average or the headline, of steps the last, else all."""
         found = list(next(iter(self.table.values())))
         if sweep_named(self.name).last:
             return found[-1:]
-        return list(dict.fromkeys(("dev", self.settings["headline"]))) if "dev" in found else found
+        if "dev" not in found:
+            return found
+        return list(dict.fromkeys(("dev", AVERAGE if AVERAGE in found else self.settings["headline"])))
 
     def compared(self, column: str) -> dict[str, Comparison]:
         """{label: difference from the first setting}, paired by seed, with p-values after Holm."""
@@ -310,11 +314,8 @@ class SweepResult:
         baseline, *_ = self.table
         told = [f"{label} ({one.difference.mean:+.2f})" for label, one in compared.items() if one.decided]
         seeds = len(self.table[baseline][column])
-        first = (
-            f"told from {baseline} by {seeds} seeds, all {len(compared)} comparisons taken together: {', '.join(told)}"
-            if told
-            else f"nothing is told from {baseline} by {seeds} seeds, all {len(compared)} comparisons taken together"
-        )
+        together = f" at 5%, {len(compared)} comparisons taken together" if len(compared) > 1 else " at 5%"
+        first = f"{', '.join(told) or 'nothing'} is told from {baseline} by {seeds} seeds{together}"
         if seeds < 2:
             return f"{column}: {first}."
         visible = np.median(
@@ -361,13 +362,24 @@ def sweep_key(name: str, profile: Profile) -> str:
     return key_of([name, as_json(profile.training), counts, sweep.content(profile)])
 
 
+def with_average(table: Table) -> Table:
+    """The table with a column more: each seed's mean over those of the paper's seven tasks that it has, if several."""
+    tasks = [task for task in PAPER_TASKS if task in next(iter(table.values()))]
+    if len(tasks) < 2:
+        return table
+    return {
+        row: {**found, AVERAGE: np.mean([found[task] for task in tasks], axis=0).tolist()}
+        for row, found in table.items()
+    }
+
+
 def run_sweep(lab: Laboratory, name: str) -> SweepResult:
     """Compute a sweep: what the store has is loaded, the rest is trained.
 
     Raises:
         KitError: unknown sweep, or what its ``compute`` raises.
     """
-    table = sweep_named(name).compute(lab)
+    table = with_average(sweep_named(name).compute(lab))
     made = {"date": date.today().isoformat(), "versions": versions()}
     settings = lab.describe() | {"headline": lab.headline}
     return SweepResult(name, sweep_key(name, lab.profile), settings, made, table)

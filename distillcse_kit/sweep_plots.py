@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from distillcse_kit import plots
+from distillcse_kit.evaluation.sts import PAPER_TASKS
 from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.sweep import SweepResult, sweep_named, sweep_result
+from distillcse_kit.sweep import AVERAGE, SweepResult, sweep_named, sweep_result
 
 PAPER = plots.PALETTE[1]
 
@@ -71,7 +72,7 @@ def sweep_figure(result: SweepResult) -> Figure:
     figure, axes = plots.new_axes(1, panels, width=3 + 3.6 * panels, height=1.7 + 0.42 * len(rows))
     for ax, column in zip(axes, result.columns, strict=False):
         plots.draw_score_table(ax, {row: result.table[row][column] for row in rows}, baseline=rows[0])
-        ax.set_title(f"here: {column}")
+        ax.set_title(f"here: {_title(result, column)}")
         ax.set_xlabel("mean, 95% interval; dots: seeds")
         if ax is not axes[0]:
             ax.set_yticks(range(len(rows)), [""] * len(rows))
@@ -82,6 +83,13 @@ def sweep_figure(result: SweepResult) -> Figure:
         axes[-1].set_xlabel("BERT-base, one run each")
     figure.suptitle(sweep.title, x=0.01, ha="left", fontweight="bold")
     return figure
+
+
+def _title(result: SweepResult, column: str) -> str:
+    """What a column of scores is of; the average names its tasks."""
+    if column != AVERAGE:
+        return result.settings["dev"] if column == "dev" else column
+    return f"mean of {', '.join(task for task in PAPER_TASKS if task in next(iter(result.table.values())))}"
 
 
 def _many_columns(result: SweepResult) -> Figure:

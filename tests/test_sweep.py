@@ -29,6 +29,7 @@ from distillcse_kit.sweep import (
     sweep_key,
     sweep_named,
     sweep_result,
+    with_average,
 )
 from distillcse_kit.training import Corpus
 
@@ -202,9 +203,9 @@ def test_rows_with_another_number_of_values_are_shown_and_not_compared() -> None
 def test_the_conclusion_names_what_is_told_and_what_could_have_been() -> None:
     differences = np.array([-10.0, -9.9, -10.0])
     words = RESULT.conclusion("dev")
-    assert "told from cut at 1 by 3 seeds" in words and "cut at tau_t (-9.97)" in words
+    assert "cut at tau_t (-9.97) is told from cut at 1 by 3 seeds at 5%." in words
     assert f"{detectable_difference(float(differences.std(ddof=1)), 3):.2f}" in words
-    assert "nothing is told from cut at 1" in RESULT.conclusion("stsb")
+    assert "nothing is told from cut at 1 by 3 seeds" in RESULT.conclusion("stsb")
 
 
 def test_a_key_hangs_on_every_setting() -> None:
@@ -245,3 +246,12 @@ def test_shipped_results_are_shown_unless_others_are_asked_for(
     (tmp_path / "cut.json").write_text('{"name": "cut"}')
     with pytest.raises(KitError, match="install the kit again"):
         shipped_sweep("cut")
+
+
+def test_the_average_is_over_the_papers_tasks_seed_by_seed() -> None:
+    table = {"a": {"dev": [1.0, 2.0], "stsb": [4.0, 6.0], "kit": [0.0, 9.0], "sts12": [2.0, 3.0]}}
+    assert with_average(table)["a"] == table["a"] | {"average": [3.0, 4.5]}
+    few = {"a": {"dev": [1.0], "stsb": [4.0], "kit": [0.0]}}
+    assert with_average(few) == few
+    averaged = replace(RESULT, table={row: found | {"average": found["dev"]} for row, found in RESULT.table.items()})
+    assert (averaged.columns, RESULT.columns) == (["dev", "average"], ["dev", "stsb"])

@@ -24,9 +24,7 @@ corpus: str = ""  # training sentences, a file or a hub name; empty: found in da
 base: str = ""  # encoder to start from; empty: the profile's
 store: str = ""  # folder of everything computed; empty: DISTILLCSE_STORE or ~/.cache/distillcse_kit
 figures: str = ""  # folder for the PNG figures; empty: only shown
-recompute: bool = (
-    False  # train the ablations here (on laptop many minutes); else those that ship with the kit are shown
-)
+recompute: bool = False  # train the ablations here (minutes); else those that ship are shown
 
 # %%
 import numpy as np

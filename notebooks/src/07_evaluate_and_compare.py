@@ -136,6 +136,30 @@ for task in table["DistillCSE"]:
 # These are twice as many 95% intervals as there would have to be for one to exclude 0 by chance now and then: with four
 # claims on several sets, look for what holds on *most* sets. And the intervals speak of seeds, not of other test pairs.
 #
+# ## And with other pairs?
+#
+# A test set is a sample, too. So keep the runs as they are, draw the pairs anew with replacement, and see how the
+# difference moves. (Both methods and all seeds get the same draw: pairs that are hard are hard for both.)
+
+# %%
+from distillcse_kit.evaluation.statistics import bootstrap_pairs, seeds_needed
+
+both = [np.stack([lab.pair_cosines(run) for run in lab.students(method)]) for method in ("distillcse", "vanilla")]
+other_pairs = bootstrap_pairs(*both, pairs.score, seed=seed)
+other_seeds = paired_difference(full[lab.headline], vanilla[lab.headline])
+print(f"DistillCSE - vanilla on {lab.headline}: {other_pairs.difference:+.2f}")
+print(f"other pairs, the same seeds: [{other_pairs.low:+.2f}, {other_pairs.high:+.2f}]")
+print(f"other seeds, the same pairs: [{other_seeds.low:+.2f}, {other_seeds.high:+.2f}]")
+
+# %% [markdown]
+# Neither interval contains the other kind of chance. How many seeds would be enough? With differences that scatter as
+# much as these do, to tell a true difference from 0 four times in five takes:
+
+# %%
+scatter = other_seeds.standard_deviation
+pd.Series({f"{size} points": seeds_needed(size, scatter) for size in (0.5, 1.0, 2.0)}, name="seeds").to_frame()
+
+# %% [markdown]
 # ## Beside the paper: the scale first
 #
 # Before any two numbers stand side by side, this is how far apart the experiments are:
