@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/
 PYTEST_ARGS ?= -n 2 --dist loadgroup
 .DEFAULT_GOAL := help
-.PHONY: help env course real has-data test check lab notebooks
+.PHONY: help env course real sweeps has-data test check lab notebooks
 
 help:  ## this list
 	@echo "DistillCSE Kit. Targets, each of which first makes what it needs:"
@@ -28,6 +28,12 @@ course: env  ## all notebooks, headless, offline, on the smallest profile (4 min
 real: has-data env  ## the course on your data and the laptop profile (40 minutes, resumes): make real DATA=folder
 	@echo "Running the whole course on $(DATA), laptop profile: about 40 minutes; a second start goes on where it stopped ..."
 	@$(RUN)distillcse course --profile laptop --data-dir "$(DATA)" --out runs/course-laptop
+
+sweeps: has-data env  ## the shipped tables again, on your data (90 minutes, resumes): make sweeps DATA=folder
+	@echo "Training and scoring all sweeps, laptop profile: about 90 minutes; a second start goes on where it stopped ..."
+	@for name in $$($(RUN)python -c 'from distillcse_kit.sweep import SWEEPS; print(*SWEEPS)'); do \
+		$(RUN)distillcse sweep $$name --data-dir "$(DATA)" --json distillcse_kit/results/sweeps/$$name.json || exit 1; \
+	done
 
 has-data:
 	@test -n "$(DATA)" || { echo "Name the folder with the data: make real DATA=folder (README, 'Real data')." >&2; exit 2; }
