@@ -323,8 +323,26 @@ def draw_noise_to_signal(ax: Axes, spreads: Sequence[Spread]) -> None:
     ax.set_xlabel("spread over teachers / spread over items")
 
 
-def draw_agreement(ax: Axes, agreements: Sequence[TopAgreement]) -> None:
-    """Spearman between teachers against how many of the largest logits are compared."""
+def draw_beside_paper(ax: Axes, ours: Mapping[str, float], paper: Mapping[str, float]) -> None:
+    """Two bars a row, ours and the paper's, in per cent: coefficients of variation, which have no unit."""
+    rows = list(ours)
+    places = np.arange(len(rows))
+    for shift, label, values, colour in ((-0.19, "here", ours, PALETTE[0]), (0.19, "the paper", paper, PALETTE[1])):
+        bars = ax.barh(places + shift, [100 * values[row] for row in rows], 0.34, color=colour, label=label)
+        ax.bar_label(bars, [f"{values[row]:.0%}" for row in rows], padding=4)
+    ax.set_yticks(places, rows)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.grid(axis="y", visible=False)
+    ax.margins(x=0.12)
+    ax.set_xlabel("standard deviation / |mean|, %")
+    ax.legend()
+
+
+def draw_agreement(ax: Axes, agreements: Sequence[TopAgreement], published: tuple[int, float] | None = None) -> None:
+    """Spearman between teachers against how many of the largest logits are compared; the paper's one value a square."""
+    if published is not None:
+        ax.plot(*published, "s", color=PALETTE[1], markersize=8, label=f"the paper, top {published[0]}: {published[1]}")
+        ax.legend(loc="lower right")
     ax.plot([item.k for item in agreements], [item.mean for item in agreements], "o-", color=PALETTE[0])
     low, high = ([pick(item.by_batch) for item in agreements] for pick in (np.min, np.max))
     ax.fill_between([item.k for item in agreements], low, high, color=PALETTE[0], alpha=0.15, linewidth=0)

@@ -267,3 +267,12 @@ def test_components_are_drawn_as_standard_deviations_and_divided_by_the_teachers
     assert table.loc["interaction"].tolist() == ["0.1000", "0.0900 to 0.1100", "30.0%"]
     assert table.loc["teacher", "standard deviation"] == "0.0000"
     plt.close("all")
+
+
+def test_our_coefficients_stand_beside_the_papers() -> None:
+    figure, ax = plots.new_axes()
+    plots.draw_beside_paper(ax, {"1st order": 0.5, "2nd order": 1.25}, {"2nd order": 0.24, "1st order": 0.07})
+    widths = {bars.get_label(): [bar.get_width() for bar in bars] for bars in ax.containers}
+    assert widths == {"here": [50, 125], "the paper": [pytest.approx(7), 24]}
+    assert [text.get_text() for text in ax.texts] == ["50%", "125%", "7%", "24%"]
+    plots.png_bytes(figure)

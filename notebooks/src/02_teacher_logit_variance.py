@@ -31,6 +31,7 @@ import pandas as pd
 
 from distillcse_kit import components, explorers, plots, variance
 from distillcse_kit.laboratory import Laboratory
+from distillcse_kit.published import TABLE_1, TABLE_2, TOP_AGREEMENT
 
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
 settings = lab.describe()
@@ -118,6 +119,23 @@ plots.show(figure, "02_noise_to_signal", figures, settings)
 plots.spread_frame(spreads)
 
 # %% [markdown]
+# Tables 1 and 2 beside the paper's, as coefficients of variation, the only way to compare quantities of different
+# scale and encoders of different width. (Left: one teacher, over sentences or pairs. Right: over teachers.)
+
+# %%
+short = ("1st order", "2nd order")
+in_training = dict(zip(short, (order.train_moments.coefficient for order in orders), strict=True))
+over_teachers = dict(zip(short, (spreads[0].coefficient, spreads[2].coefficient), strict=True))
+mean = {name: abs(TABLE_1[name]["training"][0]) for name in short}
+figure, axes = plots.new_axes(1, 2, width=11, height=3)
+plots.draw_beside_paper(axes[0], in_training, {name: TABLE_1[name]["training"][1] / mean[name] for name in short})
+plots.draw_beside_paper(axes[1], over_teachers, {name: TABLE_2[name] / mean[name] for name in short})
+axes[0].set_title("Table 1: how sentences and pairs of a batch differ")
+axes[1].set_title(f"Table 2: how teachers differ (here {len(teachers)}, the paper 16)")
+plots.show(figure, "02_coefficients", figures, settings)
+
+# %% [markdown]
+# The mean over dimensions of our encoder may lie near 0, where a ratio to the mean says nothing: look at its size above.
 # The paper's values over 16 teachers: std 2.177e-5 (1st order) and 0.0406 (2nd order), with differential entropies
 # -9.3160 and -1.7853. Two remarks before believing that ratio of nearly 2,000:
 #
@@ -198,7 +216,7 @@ plots.component_frame(parts)
 tops = [k for k in (3, 6, 12, 24, 48) if k < batch_size - 1] + [batch_size - 1]
 agreements = [variance.top_agreement(cosines[:, :20], k) for k in tops]
 figure, ax = plots.new_axes(width=7, height=4)
-plots.draw_agreement(ax, agreements)
+plots.draw_agreement(ax, agreements, TOP_AGREEMENT)
 ax.set_title("Agreement of teachers on the largest logits (band: batches)")
 plots.show(figure, "02_top_agreement", figures, settings)
 print("; ".join(map(str, agreements)))
