@@ -33,6 +33,7 @@ from distillcse_kit import explorers, plots, variance
 from distillcse_kit.evaluation import pair_cosines, paired_difference, spearman, verdict
 from distillcse_kit.evaluation.sts import pairs_fingerprint
 from distillcse_kit.laboratory import METHODS, Laboratory
+from distillcse_kit.sweep import sweep_result
 from distillcse_kit.sweep_plots import show_sweep
 from distillcse_kit.teachers import EnsembleEncoder
 
@@ -134,8 +135,17 @@ pd.DataFrame({f"M = {m}": {"ensembles": len(raw[m]), "mean score": np.mean(raw[m
 # %%
 show_sweep(lab, "ensembles", figures, recompute)
 # %% [markdown]
-# All students of one M share the *same* teachers: these intervals speak of the student's seed, not of other teachers.
-#
+# All students of one M share the *same* teachers: these intervals speak of the student's seed, not of other teachers. So
+# how many teachers, averaged, buy what one shuffle buys? Students of M teachers without shuffling against students of
+# one teacher with Group-P, on dev:
+
+# %%
+grown = {label: found["dev"] for label, found in sweep_result(lab, "ensembles", recompute).table.items()}
+for label, found in grown.items():
+    if "Group-P" not in label:
+        print(verdict(paired_difference(found, grown["1 teacher, Group-P"]), label, "one teacher with Group-P"))
+
+# %% [markdown]
 # ## Teacher components against one teacher
 
 # %%
