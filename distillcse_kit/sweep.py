@@ -314,14 +314,14 @@ class SweepResult:
         baseline, *_ = self.table
         told = [f"{label} ({one.difference.mean:+.2f})" for label, one in compared.items() if one.decided]
         seeds = len(self.table[baseline][column])
-        together = f" at 5%, {len(compared)} comparisons taken together" if len(compared) > 1 else " at 5%"
-        first = f"{', '.join(told) or 'nothing'} is told from {baseline} by {seeds} seeds{together}"
+        together = f", {len(compared)} comparisons taken together" if len(compared) > 1 else ""
+        first = f"{column}: {seeds} seeds tell {', '.join(told) or 'nothing'} from {baseline} at 5%{together}."
         if seeds < 2:
-            return f"{column}: {first}."
+            return first
         visible = np.median(
             [detectable_difference(one.difference.standard_deviation, seeds) for one in compared.values()]
         )
-        return f"{column}: {first}. A true difference of {visible:.2f} would be found four times in five, even alone."
+        return f"{first} Of one comparison alone, they find a true difference of {visible:.2f} four times in five."
 
     def tidy(self) -> pd.DataFrame:
         """A row for each setting, task or column, and seed: columns setting, task, seed, value."""

@@ -153,7 +153,7 @@ def test_the_command_prints_and_writes_the_result(
     assert cli.main(["sweep", "cut", "--profile", "smoke", "--store", str(tmp_path / "store"), *files]) == 0
     printed = capsys.readouterr().out
     assert asked == ["cut"] and "where the groups are cut" in printed and "-9.97 ± 0.14" in printed
-    assert "told from cut at 1 by 3 seeds" in printed
+    assert "3 seeds tell" in printed
     assert SweepResult.from_json(json.loads((tmp_path / "cut.json").read_text())) == RESULT
     read = pd.read_csv(tmp_path / "cut.csv")
     assert np.isclose(read[(read.setting == "cut at tau_t") & (read.task == "dev")].value.mean(), 61.0333, atol=1e-4)
@@ -203,9 +203,9 @@ def test_rows_with_another_number_of_values_are_shown_and_not_compared() -> None
 def test_the_conclusion_names_what_is_told_and_what_could_have_been() -> None:
     differences = np.array([-10.0, -9.9, -10.0])
     words = RESULT.conclusion("dev")
-    assert "cut at tau_t (-9.97) is told from cut at 1 by 3 seeds at 5%." in words
+    assert "3 seeds tell cut at tau_t (-9.97) from cut at 1 at 5%." in words
     assert f"{detectable_difference(float(differences.std(ddof=1)), 3):.2f}" in words
-    assert "nothing is told from cut at 1 by 3 seeds" in RESULT.conclusion("stsb")
+    assert "3 seeds tell nothing from cut at 1" in RESULT.conclusion("stsb")
 
 
 def test_a_key_hangs_on_every_setting() -> None:
