@@ -21,6 +21,7 @@ import pandas as pd
 from cycler import cycler
 from IPython.display import Image, display
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 
@@ -409,23 +410,36 @@ def draw_groups(axes: Sequence[Axes], row: RowGroups) -> None:
     # Cosines of a row may all be high: bars start below the least, so that their differences are seen.
     least = float(row.logits.min())
     bottom = least - 0.1 * (float(row.logits.max()) - least) - 1e-6
-    logits.bar(ranks, row.logits - bottom, bottom=bottom, color=colours, alpha=0.45, width=0.85, label="before")
+    _draw_bars(logits, ranks, bottom, row.logits, colours, "before")
     logits.plot(ranks, row.shuffled, "k.", markersize=5, label="after one shuffle")
     logits.set_ylabel("teacher's cosine")
     logits.legend(loc="upper right")
     targets.plot(ranks, row.before, "-", color=GREY, linewidth=1.5, label="before")
     targets.scatter(ranks, row.after, color=colours, s=18, label="after one shuffle", zorder=3)
     targets.step(ranks, row.mean, "k", where="mid", linewidth=1.5, label="group mean: average of all shuffles")
-    targets.set_yscale("log")
+    if targets.get_yscale() != "log":
+        targets.set_yscale("log")
+        targets.minorticks_off()
     targets.set_ylim(max(float(row.before.min()) / 3, 1e-12), 3)
     targets.set_ylabel("target q (log scale)")
     targets.set_xlabel("rank of the logit before shuffling (1 = largest)")
-    targets.legend(loc="lower left")
+    targets.legend(loc="upper right")
     for ax in axes:
-        for edge in np.flatnonzero(np.diff(row.groups)):
-            ax.axvline(edge + 1.5, color="#BBBBBB", linewidth=0.8, zorder=0)
+        edges = np.flatnonzero(np.diff(row.groups)) + 1.5
+        ax.vlines(edges, 0, 1, transform=ax.get_xaxis_transform(), color="#BBBBBB", linewidth=0.8, zorder=0)
         ax.set_xlim(0.3, len(ranks) + 0.7)
         ax.grid(axis="x", visible=False)
+
+
+def _draw_bars(
+    ax: Axes, x: np.ndarray, bottom: float, tops: np.ndarray, colours: Sequence[str], label: str, width: float = 0.85
+) -> None:
+    """Bars as one artist: explorers redraw dozens of them at every move."""
+    left, right, low = x - width / 2, x + width / 2, np.full(len(x), bottom)
+    corners = np.stack(
+        [np.stack(pair, axis=-1) for pair in ((left, low), (left, tops), (right, tops), (right, low))], 1
+    )
+    ax.add_collection(PolyCollection(list(corners), facecolors=colours, alpha=0.45, label=label))
 
 
 def cost_frame(costs: Mapping[str, ShuffleCost]) -> pd.DataFrame:

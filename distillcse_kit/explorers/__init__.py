@@ -1,0 +1,12 @@
+"""Turn a knob, see the idea: explorers, each a class with typed traits, for any notebook.
+
+    GroupPExplorer(cosines, sentences).show("group_p")
+
+An explorer's traits are its state, each linked to a control. Its picture is a PNG in an Image widget: not an Output
+widget, because that one swallows exceptions, so that a broken explorer would pass for a working one.
+"""
+
+from distillcse_kit.explorers.base import HEADLESS, Explorer, Picture
+from distillcse_kit.explorers.group_p import GroupPExplorer
+
+__all__ = ["HEADLESS", "Explorer", "GroupPExplorer", "Picture"]
