@@ -47,6 +47,7 @@ STYLE: dict[str, Any] = {
     "axes.titlelocation": "left",
     "axes.titlesize": 11,
     "axes.titlepad": 9,
+    "axes.titley": 1.0,  # said, since matplotlib else measures all tick labels to place a title
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#E4E4E4",

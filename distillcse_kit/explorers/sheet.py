@@ -35,6 +35,8 @@ class Sheet:
         self.figure = Figure(figsize=(width, height), dpi=DPI)
         FigureCanvasAgg(self.figure)
         self._axes: np.ndarray = self.figure.subplots(rows, columns, squeeze=False, gridspec_kw=margins)
+        for ax in self._axes.flat:
+            ax.locator_params(nbins=6)  # tick labels are half of what drawing costs
 
     def wiped(self) -> list[Axes]:
         """The axes, row by row, without what was drawn before; their ticks are kept, to be moved."""

@@ -49,7 +49,8 @@ teachers = lab.teachers()
 # It averages **cosines**: not the probabilities after the softmax, and not the embeddings, which belong to different
 # spaces and cannot be added. Notebook 02 measured what this removes: noise of seeds, as $1/M$, down to a floor.
 #
-# **Predict first:** choose an anchor; for how many teachers does the mean follow the dotted line (the mean of all)?
+# **Predict first:** of how many teachers does the mean need to be, until one more of them changes its targets no longer?
+# And what does it score on the dev pairs, as it is, without any student?
 
 # %%
 batch_size = lab.profile.training.batch_size
@@ -57,8 +58,8 @@ rows = variance.sample_batches(len(lab.corpus), batch_size, 10, seed)
 stored = lab.all_embeddings(teachers)
 cosines = variance.batch_cosines(variance.teacher_vectors(stored, rows))
 sentences = [lab.corpus.sentences[row] for row in rows[0]]
-explorer = explorers.ensemble_explorer(cosines[:, 0], sentences, variance.averaging_law(cosines, seed=seed))
-explorer.show("04_ensemble_row", figures, settings)
+dev_cosines = np.stack([lab.pair_cosines(teacher, "dev") for teacher in teachers]), lab.dev.score
+explorers.EnsembleExplorer(cosines[:, 0], sentences, dev_cosines).show("04_ensemble_row", figures, settings)
 
 # %% [markdown]
 # ## A mean of cosines is a cosine
@@ -135,6 +136,14 @@ figure, ax = plots.new_axes(width=8, height=4.4)
 plots.draw_scores_by_number(ax, {"raw ensemble": raw, "student of the ensemble": distilled}, "M, number of teachers")
 ax.set_title(f"Raw ensembles and their students on {lab.headline}")
 plots.show(figure, "04_scores_by_teachers", figures, settings)
+
+# %% [markdown]
+# The same on the dev pairs, for any teachers that you choose; the squares are the students that were just trained:
+
+# %%
+on_dev = {m: [run.scores["dev"] for run in students[m]] for m in sizes}
+explorer = explorers.EnsembleExplorer(cosines[:, 0], sentences, dev_cosines, on_dev)
+explorer.show("04_ensemble_students", figures, settings)
 
 # %% [markdown]
 # Bars are 95% intervals where there is more than one score; students between the ends have two seeds only, whose
