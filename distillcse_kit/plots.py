@@ -359,11 +359,25 @@ def draw_spread_by_rank(ax: Axes, result: SpreadByRank) -> None:
     ax.legend()
 
 
-def draw_heatmap(ax: Axes, matrix: np.ndarray, label: str, colours: str = "viridis") -> None:
-    """A batch's matrix [N, N] as colours; the diagonal, which never enters a loss, is left white."""
+def draw_heatmap(ax: Axes, matrix: np.ndarray, label: str, colours: str = "viridis", bar: Axes | None = None) -> None:
+    """A batch's matrix [N, N] as colours; the diagonal, which never enters a loss, is left white.
+
+    Args:
+        ax: to draw into. matrix: [N, N]. label: above it. colours: a colour map.
+        bar: axes for the scale of colours; None takes a part of ``ax`` for it.
+    """
     shown = np.where(np.eye(len(matrix), dtype=bool), np.nan, matrix)
     image = ax.imshow(shown, cmap=colours)
-    ax.figure.colorbar(image, ax=ax, shrink=0.85)
+    if bar is None:
+        ax.figure.colorbar(image, ax=ax, shrink=0.85)
+    else:
+        low, high = image.get_clim()
+        shades = np.linspace(low, high, 128)[:, None]
+        # A colour bar of matplotlib's would take as long as the rest of the picture.
+        bar.imshow(shades, cmap=colours, aspect="auto", origin="lower", extent=(0, 1, low, high))
+        bar.set_xticks([])
+        bar.yaxis.tick_right()
+        bar.grid(visible=False)
     ax.grid(visible=False)
     ax.set_xlabel("sentence j")
     ax.set_ylabel("sentence i")

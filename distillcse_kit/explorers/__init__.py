@@ -9,5 +9,6 @@ widget, because that one swallows exceptions, so that a broken explorer would pa
 from distillcse_kit.explorers.base import HEADLESS, Explorer, Picture
 from distillcse_kit.explorers.ensemble import EnsembleExplorer
 from distillcse_kit.explorers.group_p import GroupPExplorer
+from distillcse_kit.explorers.teacher_variance import TeacherVarianceExplorer
 
-__all__ = ["HEADLESS", "EnsembleExplorer", "Explorer", "GroupPExplorer", "Picture"]
+__all__ = ["HEADLESS", "EnsembleExplorer", "Explorer", "GroupPExplorer", "Picture", "TeacherVarianceExplorer"]

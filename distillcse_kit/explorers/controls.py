@@ -110,9 +110,11 @@ class Checkboxes(widgets.HBox):
 
     Attributes:
         value: the values of those that are ticked, in the order of the options.
+        disabled: whether they can be ticked.
     """
 
     value = traitlets.Tuple(help="values of the boxes that are ticked, in the order of the options")
+    disabled = traitlets.Bool(False, help="whether they can be ticked")
 
     def __init__(self, label: str, options: Mapping[Any, str]) -> None:
         self._boxes = {
@@ -134,6 +136,11 @@ class Checkboxes(widgets.HBox):
     def _tick(self, change: Any) -> None:
         for option, box in self._boxes.items():
             box.value = option in change["new"]
+
+    @traitlets.observe("disabled")
+    def _disable(self, change: Any) -> None:
+        for box in self._boxes.values():
+            box.disabled = change["new"]
 
     def _ticked(self, change: Any) -> None:
         # While the boxes follow ``value`` one by one, those that are still to follow must not change it back.
