@@ -6,9 +6,18 @@ An explorer's traits are its state, each linked to a control. Its picture is a P
 widget, because that one swallows exceptions, so that a broken explorer would pass for a working one.
 """
 
+from distillcse_kit.explorers.ablation import AblationExplorer
 from distillcse_kit.explorers.base import HEADLESS, Explorer, Picture
 from distillcse_kit.explorers.ensemble import EnsembleExplorer
 from distillcse_kit.explorers.group_p import GroupPExplorer
 from distillcse_kit.explorers.teacher_variance import TeacherVarianceExplorer
 
-__all__ = ["HEADLESS", "EnsembleExplorer", "Explorer", "GroupPExplorer", "Picture", "TeacherVarianceExplorer"]
+__all__ = [
+    "HEADLESS",
+    "AblationExplorer",
+    "EnsembleExplorer",
+    "Explorer",
+    "GroupPExplorer",
+    "Picture",
+    "TeacherVarianceExplorer",
+]

@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -113,6 +113,18 @@ class Explorer(traitlets.HasTraits):
         except Exception as error:
             self.show_error(error)
             raise
+
+    def on_press(self, button: str, action: Callable[[], None]) -> None:
+        """Call ``action`` when the button is pressed; what it raises is shown."""
+
+        def pressed(_: object) -> None:
+            try:
+                action()
+            except Exception as error:
+                self.show_error(error)
+                raise
+
+        self.buttons[button].on_click(pressed)
 
     def show_error(self, error: BaseException) -> None:
         """Put an exception in place of picture and words: a front end logs those of callbacks where nobody reads.

@@ -66,7 +66,6 @@ class GroupPExplorer(Explorer):
         self._sheet = Sheet(2, height=4.3, left=0.09, right=0.99, bottom=0.11, top=0.93, hspace=0.08)
         self.p, self.batch_size = p, n
         button = widgets.Button(description="Shuffle", icon="random", tooltip="Shuffle anew: the next seed")
-        button.on_click(self._shuffle)
         super().__init__(
             {
                 "row": controls.dropdown("anchor sentence", controls.sentence_options(self.sentences), wide=True),
@@ -80,6 +79,7 @@ class GroupPExplorer(Explorer):
             },
             {"shuffle": button},
         )
+        self.on_press("shuffle", self.shuffle)
 
     @traitlets.validate("row", "p", "batch_size", "rank", "seed", "temperature")
     def _in_range(self, proposal: Any) -> Any:
@@ -95,7 +95,8 @@ class GroupPExplorer(Explorer):
     def adjust(self) -> None:
         self.controls["rank"].max = self.batch_size - 1
 
-    def _shuffle(self, _: object) -> None:
+    def shuffle(self) -> None:
+        """Take the next seed."""
         self.seed = (self.seed + 1) % (LAST_SEED + 1)
 
     @property
