@@ -48,7 +48,7 @@ class Knobs:
 
 def shown(name: str, value: Any) -> str:
     """A knob's value as text."""
-    return "none (not shuffled)" if name == "p" and value == 0 else str(value) if name == "pooling" else f"{value:g}"
+    return "not shuffled" if name == "p" and value == 0 else str(value) if name == "pooling" else f"{value:g}"
 
 
 Results = Mapping[Knobs, Mapping[int, float]]  # {setting: {seed: score}}

@@ -8,6 +8,7 @@ widget, because that one swallows exceptions, so that a broken explorer would pa
 
 from distillcse_kit.explorers.ablation import AblationExplorer
 from distillcse_kit.explorers.base import HEADLESS, Explorer, Picture
+from distillcse_kit.explorers.embedding import EmbeddingExplorer
 from distillcse_kit.explorers.ensemble import EnsembleExplorer
 from distillcse_kit.explorers.group_p import GroupPExplorer
 from distillcse_kit.explorers.teacher_variance import TeacherVarianceExplorer
@@ -15,6 +16,7 @@ from distillcse_kit.explorers.teacher_variance import TeacherVarianceExplorer
 __all__ = [
     "HEADLESS",
     "AblationExplorer",
+    "EmbeddingExplorer",
     "EnsembleExplorer",
     "Explorer",
     "GroupPExplorer",

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
+import numpy as np
 import traitlets
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -19,7 +20,7 @@ from distillcse_kit.explorers import controls
 from distillcse_kit.explorers.background import Worker
 from distillcse_kit.explorers.base import Explorer, Picture, one_of
 from distillcse_kit.explorers.sheet import Sheet
-from distillcse_kit.plots import LINES, PALETTE, draw_score_table
+from distillcse_kit.plots import GREY, LINES, PALETTE
 from distillcse_kit.training import Cancelled, Progress, Watcher
 
 REPAINT_SECONDS = 0.5  # between two pictures of a training, so that it is not kept from its work
@@ -77,7 +78,7 @@ class AblationExplorer(Explorer):
         self._last: tuple[int, Progress] | None = None  # seed in training, and how far it is
         self._curves: dict[int, list[dict[str, float]]] = {}
         self._repainted = 0.0
-        self._sheet = Sheet(1, 2, height=3.8, left=0.11, right=0.985, bottom=0.14, top=0.9, wspace=0.5)
+        self._sheet = Sheet(1, 2, height=3.8, left=0.13, right=0.985, bottom=0.14, top=0.9, wspace=0.22)
         for name in SYMBOLS:
             setattr(self, name, getattr(start, name))
         super().__init__(
@@ -156,11 +157,21 @@ class AblationExplorer(Explorer):
             ax.set_axis_off()
             ax.text(0.5, 0.5, "nothing is stored here", transform=ax.transAxes, ha="center")
             return
-        starred = {
-            f"{label}{' *' if label in compared and compared[label].decided else ''}": list(scores.values())
-            for label, scores in rows.items()
-        }
-        draw_score_table(ax, starred, baseline if baseline in rows else None)
+        intervals = [seed_interval(list(scores.values())) for scores in rows.values()]
+        colours = [GREY if label == baseline else PALETTE[0] for label in rows]
+        places = np.arange(len(rows))
+        half = [interval.half_width if interval.n > 1 else 0.0 for interval in intervals]
+        means = np.array([interval.mean for interval in intervals])
+        ax.hlines(places, means - half, means + half, colors=colours, linewidth=2.5)
+        ax.scatter(means, places, c=colours, marker="D", s=45, zorder=3)
+        dots = [(score, place + 0.24) for place, of in enumerate(rows.values()) for score in of.values()]
+        ax.plot(*zip(*dots, strict=True), ".", color=PALETTE[0], alpha=0.55, markersize=6)
+        if baseline in rows:
+            ax.axvline(means[list(rows).index(baseline)], color=GREY, linestyle="--", linewidth=1.2, zorder=0)
+        decided = {label for label, comparison in compared.items() if comparison.decided}
+        ax.set_yticks(places, [f"{label} *" if label in decided else label for label in rows])
+        ax.set_ylim(len(rows) - 0.4, -0.6)
+        ax.grid(axis="y", visible=False)
         ax.set_xlabel("Spearman × 100 (bar: 95% interval; dots: seeds)")
 
     def _draw_curves(self, ax: Axes) -> None:
