@@ -12,6 +12,7 @@ from distillcse_kit.explorers.embedding import EmbeddingExplorer
 from distillcse_kit.explorers.ensemble import EnsembleExplorer
 from distillcse_kit.explorers.group_p import GroupPExplorer
 from distillcse_kit.explorers.teacher_variance import TeacherVarianceExplorer
+from distillcse_kit.explorers.training_monitor import TrainingMonitor
 
 __all__ = [
     "HEADLESS",
@@ -22,4 +23,5 @@ __all__ = [
     "GroupPExplorer",
     "Picture",
     "TeacherVarianceExplorer",
+    "TrainingMonitor",
 ]

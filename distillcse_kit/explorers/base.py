@@ -144,7 +144,13 @@ class Explorer(traitlets.HasTraits):
             name, folder: the present state's figure is saved as folder/name.png if a folder is given.
             settings: as in ``plots.show``; the traits' values are added.
         """
-        headless = bool(os.environ.get(HEADLESS))
+        self.show_static(name, folder, settings)
+        if not is_headless():
+            display(self.box)
+
+    def show_static(self, name: str, folder: str | Path = "", settings: Mapping[str, Any] | None = None) -> None:
+        """The static figure alone: saved if a folder is given, displayed with its words if there is no front end."""
+        headless = is_headless()
         if headless or folder:
             with self._drawing:
                 picture = self.paint()
@@ -152,8 +158,6 @@ class Explorer(traitlets.HasTraits):
                 plots.show(picture.figure, name, folder, traced, displayed=headless)
             if headless:
                 print("\n".join([picture.text, *_as_lines(picture.table)]).strip())
-        if not headless:
-            display(self.box)
 
     def _assembled(self) -> widgets.VBox:
         heading = widgets.HTML(
@@ -175,6 +179,11 @@ class Explorer(traitlets.HasTraits):
         box.add_class("dk-explorer")
         box.add_class(f"dk-{kebab(type(self).__name__)}")
         return box
+
+
+def is_headless() -> bool:
+    """Whether notebooks run without a front end that could show widgets."""
+    return bool(os.environ.get(HEADLESS))
 
 
 def kebab(name: str) -> str:

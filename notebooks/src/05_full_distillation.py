@@ -146,6 +146,12 @@ frame.round(3)
 # **Predict first:** which of the two remedies, shuffling or averaging, will do more here? Will they add up?
 
 # %%
+from distillcse_kit.explorers import TrainingMonitor
+
+first = lab.student_job(teachers, 0, shuffle="group_p")  # DistillCSE's student of seed 0
+monitor = TrainingMonitor("DistillCSE, seed 0", training.batch_size)
+monitor.watch(lambda on_step: lab.make(first, on_step=on_step), "05_monitor", figures, settings)
+# %%
 students = {method.name: lab.students(name, teachers) for name, method in METHODS.items()}
 histories = {"SimCSE teachers": [run.history for run in teachers]} | {
     name: [run.history for run in runs] for name, runs in students.items()
@@ -263,6 +269,22 @@ for method in METHODS.values():
         means = {column: np.mean([getattr(loss, column) for loss in losses]) for column in vars(losses[0])}
         rows.append({"method": method.name, "sentences": where} | means)
 pd.DataFrame(rows).set_index(["method", "sentences"]).round(3)
+
+# %% [markdown]
+# ## Turn one knob
+#
+# All students in the store, whoever trained them, by six knobs. Rows are compared with the chosen one by seed; a setting
+# that is not there can be trained from here (in the background: leave the other cells alone meanwhile).
+#
+# **Predict first:** along which knob will a difference be told from chance, with these seeds?
+
+# %%
+from distillcse_kit.ablation import Ablation
+from distillcse_kit.explorers import AblationExplorer
+
+ablation = Ablation(lab, teachers)
+explorer = AblationExplorer(ablation.stored(), ablation.usual, ablation.train, ablation.seeds, ablation.choices)
+explorer.show("05_ablation", figures, settings)
 
 # %% [markdown]
 # ## Take a student with you
