@@ -538,6 +538,7 @@ def _bench_arguments(parser: argparse.ArgumentParser) -> None:
         help="instead: students of the laptop profile trained the fast and the plain way, scored on the sets in DIR",
     )
     instead.add_argument("--gpu", action="store_true", help="instead: BERT-base's shape on a GPU")
+    instead.add_argument("--explorers", action="store_true", help="instead: how long explorers take to repaint")
     parser.add_argument("--store", metavar="DIR", help="for --scores: folder of everything computed")
     _add_json(parser)
 
@@ -566,6 +567,11 @@ def _bench(arguments: argparse.Namespace) -> int:
         from distillcse_kit.bench.gpu import measure_gpu
 
         found = measure_gpu(say)
+    elif arguments.explorers:
+        from distillcse_kit.bench.explorers import measure_explorers
+
+        say("Every move of every explorer, in this process: about a minute.")
+        found = measure_explorers(arguments.quick, say)
     else:
         from distillcse_kit.bench.run import run_bench
 

@@ -21,7 +21,7 @@ from distillcse_kit.config import DistillationSettings, TrainingSettings
 from distillcse_kit.data.pairs import SentencePairs
 from distillcse_kit.store import Store
 from distillcse_kit.teachers import TeacherEnsemble, embed_corpus, embeddings_path
-from distillcse_kit.training import Corpus, Distillation, Run, run_folder, tokenized, train
+from distillcse_kit.training import Corpus, Distillation, Run, Watcher, run_folder, tokenized, train
 
 MOST_PROCESSES = 4  # each holds its own interpreter, model and optimiser: about a gigabyte
 
@@ -79,11 +79,10 @@ class Workplace:
         folder = run_folder(self.store, job.training, self.corpus, self.dev, self.lesson(job))
         return (folder / "run.json").is_file()
 
-    def make(self, job: Job, progress: bool = True) -> Run:
-        """Train the job's run, or load it."""
-        return train(
-            self.store, job.training, self.corpus, self.dev, self.lesson(job, progress), job.label if progress else None
-        )
+    def make(self, job: Job, progress: bool = True, on_step: Watcher | None = None) -> Run:
+        """Train the job's run, or load it; ``on_step`` as in ``train``."""
+        lesson, label = self.lesson(job, progress), job.label if progress else None
+        return train(self.store, job.training, self.corpus, self.dev, lesson, label, on_step)
 
     def make_all(self, jobs: Sequence[Job], label: str, parallel: bool) -> list[Run]:
         """The runs of all jobs, in order. With ``parallel``, those that are missing are trained side by side."""

@@ -26,7 +26,7 @@ from distillcse_kit.evaluation.sts import PAPER_TASKS, first_pairs, pair_cosines
 from distillcse_kit.jobs import Job, Workplace, score_all
 from distillcse_kit.store import Store, save_array
 from distillcse_kit.teachers import TeacherEnsemble
-from distillcse_kit.training import Corpus, Run
+from distillcse_kit.training import Corpus, Run, Watcher
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,13 @@ class Laboratory:
         wanted = with_changes(with_changes(self.profile.distillation, shuffle="none"), **distillation)
         return Job(settings, f"student {seed} {wanted.shuffle}", wanted, tuple(run.folder for run in teachers))
 
-    def teacher(self, seed: int, **training: Any) -> Run:
-        """A SimCSE teacher; ``training`` changes the profile's settings."""
-        return self._workplace.make(self._teacher(seed, **training))
+    def teacher(self, seed: int, on_step: Watcher | None = None, **training: Any) -> Run:
+        """A SimCSE teacher; ``training`` changes the profile's settings, ``on_step`` is as in ``training.train``."""
+        return self._workplace.make(self._teacher(seed, **training), on_step=on_step)
+
+    def make(self, job: Job, progress: bool = True, on_step: Watcher | None = None) -> Run:
+        """The run of one job, with a progress bar or without; ``on_step`` as in ``training.train``."""
+        return self._workplace.make(job, progress, on_step)
 
     def teachers(self, count: int | None = None) -> list[Run]:
         """The first ``count`` teachers, seeds 0, 1, ...; None takes the profile's M."""

@@ -21,6 +21,7 @@ import pandas as pd
 from cycler import cycler
 from IPython.display import Image, display
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 
@@ -46,6 +47,7 @@ STYLE: dict[str, Any] = {
     "axes.titlelocation": "left",
     "axes.titlesize": 11,
     "axes.titlepad": 9,
+    "axes.titley": 1.0,  # said, since matplotlib else measures all tick labels to place a title
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#E4E4E4",
@@ -375,11 +377,25 @@ def draw_spread_by_rank(ax: Axes, result: SpreadByRank) -> None:
     ax.legend()
 
 
-def draw_heatmap(ax: Axes, matrix: np.ndarray, label: str, colours: str = "viridis") -> None:
-    """A batch's matrix [N, N] as colours; the diagonal, which never enters a loss, is left white."""
+def draw_heatmap(ax: Axes, matrix: np.ndarray, label: str, colours: str = "viridis", bar: Axes | None = None) -> None:
+    """A batch's matrix [N, N] as colours; the diagonal, which never enters a loss, is left white.
+
+    Args:
+        ax: to draw into. matrix: [N, N]. label: above it. colours: a colour map.
+        bar: axes for the scale of colours; None takes a part of ``ax`` for it.
+    """
     shown = np.where(np.eye(len(matrix), dtype=bool), np.nan, matrix)
     image = ax.imshow(shown, cmap=colours)
-    ax.figure.colorbar(image, ax=ax, shrink=0.85)
+    if bar is None:
+        ax.figure.colorbar(image, ax=ax, shrink=0.85)
+    else:
+        low, high = image.get_clim()
+        shades = np.linspace(low, high, 128)[:, None]
+        # A colour bar of matplotlib's would take as long as the rest of the picture.
+        bar.imshow(shades, cmap=colours, aspect="auto", origin="lower", extent=(0, 1, low, high))
+        bar.set_xticks([])
+        bar.yaxis.tick_right()
+        bar.grid(visible=False)
     ax.grid(visible=False)
     ax.set_xlabel("sentence j")
     ax.set_ylabel("sentence i")
@@ -427,23 +443,36 @@ def draw_groups(axes: Sequence[Axes], row: RowGroups) -> None:
     # Cosines of a row may all be high: bars start below the least, so that their differences are seen.
     least = float(row.logits.min())
     bottom = least - 0.1 * (float(row.logits.max()) - least) - 1e-6
-    logits.bar(ranks, row.logits - bottom, bottom=bottom, color=colours, alpha=0.45, width=0.85, label="before")
+    _draw_bars(logits, ranks, bottom, row.logits, colours, "before")
     logits.plot(ranks, row.shuffled, "k.", markersize=5, label="after one shuffle")
     logits.set_ylabel("teacher's cosine")
     logits.legend(loc="upper right")
     targets.plot(ranks, row.before, "-", color=GREY, linewidth=1.5, label="before")
     targets.scatter(ranks, row.after, color=colours, s=18, label="after one shuffle", zorder=3)
     targets.step(ranks, row.mean, "k", where="mid", linewidth=1.5, label="group mean: average of all shuffles")
-    targets.set_yscale("log")
+    if targets.get_yscale() != "log":
+        targets.set_yscale("log")
+        targets.minorticks_off()
     targets.set_ylim(max(float(row.before.min()) / 3, 1e-12), 3)
     targets.set_ylabel("target q (log scale)")
     targets.set_xlabel("rank of the logit before shuffling (1 = largest)")
-    targets.legend(loc="lower left")
+    targets.legend(loc="upper right")
     for ax in axes:
-        for edge in np.flatnonzero(np.diff(row.groups)):
-            ax.axvline(edge + 1.5, color="#BBBBBB", linewidth=0.8, zorder=0)
+        edges = np.flatnonzero(np.diff(row.groups)) + 1.5
+        ax.vlines(edges, 0, 1, transform=ax.get_xaxis_transform(), color="#BBBBBB", linewidth=0.8, zorder=0)
         ax.set_xlim(0.3, len(ranks) + 0.7)
         ax.grid(axis="x", visible=False)
+
+
+def _draw_bars(
+    ax: Axes, x: np.ndarray, bottom: float, tops: np.ndarray, colours: Sequence[str], label: str, width: float = 0.85
+) -> None:
+    """Bars as one artist: explorers redraw dozens of them at every move."""
+    left, right, low = x - width / 2, x + width / 2, np.full(len(x), bottom)
+    corners = np.stack(
+        [np.stack(pair, axis=-1) for pair in ((left, low), (left, tops), (right, tops), (right, low))], 1
+    )
+    ax.add_collection(PolyCollection(list(corners), facecolors=colours, alpha=0.45, label=label))
 
 
 def cost_frame(costs: Mapping[str, ShuffleCost]) -> pd.DataFrame:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,30 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 CHECKPOINT_SECONDS = 30.0
+_turn = threading.Lock()  # all runs of a process draw from torch's one generator, so they take turns
+
+
+class Cancelled(Exception):
+    """Raised by whoever watches a run, to stop it between two steps; a later start goes on from its last checkpoint."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        step, steps: done, and of how many.
+        losses: of this step, by name: "loss" and its parts.
+        history: rows of the dev scores so far, as in ``Run.history``.
+    """
+
+    step: int
+    steps: int
+    losses: dict[str, float]
+    history: list[dict[str, float]]
+
+
+Watcher = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -299,6 +324,7 @@ def train(
     dev: SentencePairs,
     distillation: Distillation | None = None,
     label: str | None = "teacher",
+    on_step: Watcher | None = None,
 ) -> Run:
     """Train an encoder, or load the run if the store has it, or go on with it if it was interrupted.
 
@@ -309,6 +335,7 @@ def train(
         dev: pairs whose Spearman chooses the best checkpoint.
         distillation: None trains a SimCSE teacher; else a student of those teachers.
         label: shown beside the progress bar; None shows none.
+        on_step: called after every step that is trained now; what it raises, such as ``Cancelled``, stops the run.
 
     Raises:
         KitError: the base cannot be loaded, the teachers embedded another corpus, the loss is not finite, or the
@@ -319,8 +346,9 @@ def train(
         if (folder / "run.json").is_file():
             return Run.load(folder)
         started = time.time()
-        trainer = Trainer(store, settings, corpus, dev, distillation, folder.with_name(f"{folder.name}.checkpoint"))
-        best = trainer.fit(label)
+        with _turn:
+            trainer = Trainer(store, settings, corpus, dev, distillation, folder.with_name(f"{folder.name}.checkpoint"))
+            best = trainer.fit(label, on_step)
         about = run_content(settings, corpus, dev, distillation)
         about |= {"versions": versions(), "seconds": round(time.time() - started, 1)}
         with new_folder(folder) as unfinished:
@@ -372,27 +400,28 @@ class Trainer:
         self.best_score, self.best_step = -math.inf, 0
         self.best: dict[str, Tensor] = {}
 
-    def fit(self, label: str | None) -> SentenceEncoder:
+    def fit(self, label: str | None, on_step: Watcher | None = None) -> SentenceEncoder:
         """Run all steps; the encoder with the weights of the best dev score."""
         first = self._resume()
         recent: list[dict[str, Tensor]] = []
         saved = time.monotonic()
         shown = {"desc": label, "unit": "step", "leave": False, "disable": label is None}
-        progress = tqdm(total=self.settings.steps, initial=first, **shown)
-        for step, rows in enumerate(batch_rows(len(self.corpus), self.settings), start=1):
-            if step <= first:
-                continue
-            recent.append(self._step(step, rows))
-            progress.update()
-            if step % self.settings.evaluate_every and step != self.settings.steps:
-                continue
-            self._log(step, recent)
-            progress.set_postfix(dev=f"{self.history[-1]['dev']:.2f}")
-            recent = []
-            if step != self.settings.steps and time.monotonic() - saved > CHECKPOINT_SECONDS:
-                self._save(step)
-                saved = time.monotonic()
-        progress.close()
+        with tqdm(total=self.settings.steps, initial=first, **shown) as progress:
+            for step, rows in enumerate(batch_rows(len(self.corpus), self.settings), start=1):
+                if step <= first:
+                    continue
+                losses = self._step(step, rows)
+                recent.append(losses)
+                progress.update()
+                if step % self.settings.evaluate_every == 0 or step == self.settings.steps:
+                    self._log(step, recent)
+                    progress.set_postfix(dev=f"{self.history[-1]['dev']:.2f}")
+                    recent = []
+                    if step != self.settings.steps and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                        self._save(step)
+                        saved = time.monotonic()
+                if on_step is not None:
+                    on_step(self._progress(step, losses))
         encoder = self.trainee.encoder
         encoder.model.load_state_dict(self.best)
         return encoder.cpu()
@@ -411,6 +440,10 @@ class Trainer:
         self.optimiser.step()
         self.optimiser.zero_grad()
         return {name: value.detach() for name, value in losses.items()}
+
+    def _progress(self, step: int, losses: dict[str, Tensor]) -> Progress:
+        values = {name: float(loss) for name, loss in losses.items()}
+        return Progress(step, self.settings.steps, values, list(self.history))
 
     def _log(self, step: int, recent: list[dict[str, Tensor]]) -> None:
         """Score dev, remember the best, and add a row to the history: losses are means since the last row."""

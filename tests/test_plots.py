@@ -1,4 +1,4 @@
-"""Figures show the numbers they are given, can be traced, and leave nothing open; explorers repaint and never hide."""
+"""Figures show the numbers they are given, can be traced, and leave nothing open."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from scipy import stats
 
-from distillcse_kit import explorers, plots, targets, variance
+from distillcse_kit import plots, targets, variance
 from distillcse_kit.components import Component
 from distillcse_kit.errors import KitError
 
@@ -164,93 +163,6 @@ def test_bars_agreement_sizes_and_scores(cosines: np.ndarray) -> None:
     assert axes[0, 0].lines[-1].get_ydata().tolist() == [0.4, 0.2]
     plots.draw_teacher_rows(axes[0, 1], variance.off_diagonal(cosines[:, 0])[:, 0], 2)
     assert "mean of 2" in lines_of(axes[0, 1])
-
-
-# ---------------------------------------------------------------- explorers
-
-
-@pytest.fixture
-def group_p(cosines: np.ndarray) -> explorers.Explorer:
-    return explorers.group_p_explorer(explorers.as_tensor(cosines[0, 0]), SENTENCES)
-
-
-@pytest.fixture
-def ensemble(cosines: np.ndarray) -> explorers.Explorer:
-    return explorers.ensemble_explorer(cosines[:, 0], SENTENCES, variance.averaging_law(cosines))
-
-
-@pytest.mark.parametrize(
-    ("control", "values"),
-    [("p", [0.01, 0.35, 1.0]), ("row", list(range(8))), ("shuffle", [0, 25, 50]), ("temperature", [1.0, 0.01])],
-)
-def test_group_p_repaints_over_the_range_of_each_control(group_p: Any, control: str, values: list[Any]) -> None:
-    pictures = []
-    for value in values:
-        group_p.controls[control].value = value
-        assert group_p.state[control] == value
-        found = targets.row_groups(torch.as_tensor(group_p_cosines(group_p)), **explorer_arguments(group_p.state))
-        assert f"{len(found.sizes)} groups of {', '.join(map(str, found.sizes))} logits" in group_p.words.value
-        assert bytes(group_p.image.value).startswith(b"\x89PNG")
-        pictures.append(bytes(group_p.image.value))
-    assert len(set(pictures)) == len(values)
-
-
-def explorer_arguments(state: dict[str, Any]) -> dict[str, Any]:
-    return {"row": state["row"], "p": state["p"], "temperature": state["temperature"], "seed": state["shuffle"]}
-
-
-def group_p_cosines(explorer: Any) -> torch.Tensor:
-    return next(
-        cell.cell_contents for cell in explorer.paint.__closure__ if isinstance(cell.cell_contents, torch.Tensor)
-    )
-
-
-@pytest.mark.parametrize("teachers", [1, 2, 3])
-def test_the_ensemble_names_the_share_of_noise(ensemble: Any, cosines: np.ndarray, teachers: int) -> None:
-    ensemble.controls["teachers"].value = teachers
-    share = variance.averaging_law(cosines).noise_share(teachers)
-    assert f"Mean of {teachers}: {share:.1%}" in ensemble.words.value
-
-
-def test_sentences_are_shown_as_text_not_as_html(group_p: Any) -> None:
-    assert "<b>" not in group_p.words.value and "&lt;b&gt;" in group_p.words.value
-
-
-def test_an_exception_is_raised_and_shown(group_p: Any) -> None:
-    def broken(**_: Any) -> explorers.Picture:
-        raise ValueError("<script>lost</script>")
-
-    group_p.paint = broken
-    with pytest.raises(ValueError, match="lost"):
-        group_p.controls["p"].value = 0.5
-    assert "&lt;script&gt;lost" in group_p.words.value and "<script>" not in group_p.words.value
-    assert group_p.image.value == b""
-
-
-def test_without_a_front_end_the_present_state_is_a_static_figure(
-    group_p: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv(explorers.HEADLESS, "1")
-    monkeypatch.setattr(explorers, "display", lambda *_: pytest.fail("a widget was displayed"))
-    group_p.controls["p"].value = 0.25
-    group_p.show("explorer", tmp_path, {"seeds": 5})
-    with Image.open(tmp_path / "explorer.png") as image:
-        settings = json.loads(image.text["Settings"])  # type: ignore[attr-defined]
-    assert settings["seeds"] == 5 and settings["controls"]["p"] == 0.25
-    assert "groups of" in capsys.readouterr().out
-
-
-def test_with_a_front_end_the_widget_is_shown(group_p: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(explorers.HEADLESS, raising=False)
-    shown: list[Any] = []
-    monkeypatch.setattr(explorers, "display", shown.append)
-    group_p.show("explorer")
-    assert len(shown) == 1 and group_p.image in shown[0].children
-
-
-def test_sentences_of_another_batch(cosines: np.ndarray) -> None:
-    with pytest.raises(KitError, match="7 sentences and cosines of 8"):
-        explorers.group_p_explorer(explorers.as_tensor(cosines[0, 0]), SENTENCES[:7])
 
 
 def test_components_are_drawn_as_standard_deviations_and_divided_by_the_teachers() -> None:

@@ -114,12 +114,29 @@ def compare_with(table: Mapping[str, Sequence[float]], baseline: str) -> dict[st
     Raises:
         KitError: rows of different lengths.
     """
-    rows = [row for row in table if row != baseline]
-    differences = [paired_difference(table[row], table[baseline]) for row in rows]
-    p_values = [_p_value(difference) for difference in differences]
+    return _compared({row: paired_difference(table[row], table[baseline]) for row in table if row != baseline})
+
+
+def compare_by_seed(table: Mapping[str, Mapping[int, float]], baseline: str) -> dict[str, Comparison]:
+    """As ``compare_with``, of rows {seed: score} that need not have the same seeds: each is paired where both have one.
+
+    Rows without a common seed with the baseline are left out.
+    """
+    differences = {}
+    for row, scores in table.items():
+        common = sorted(set(scores) & set(table[baseline]))
+        if row != baseline and common:
+            differences[row] = paired_difference(
+                [scores[seed] for seed in common], [table[baseline][seed] for seed in common]
+            )
+    return _compared(differences)
+
+
+def _compared(differences: Mapping[str, SeedInterval]) -> dict[str, Comparison]:
+    p_values = [_p_value(difference) for difference in differences.values()]
     adjusted = holm(p_values)
-    found = map(Comparison, differences, p_values, adjusted)
-    return dict(zip(rows, found, strict=True))
+    found = map(Comparison, differences.values(), p_values, adjusted)
+    return dict(zip(differences, found, strict=True))
 
 
 def _p_value(difference: SeedInterval) -> float:

@@ -131,8 +131,14 @@ show(figure, "01_temperature", figures, settings)
 # ## Training the teachers
 #
 # Each teacher starts from the base and sees the same sentences, in another order, with other dropout and another head:
-# only its *seed* differs. The dev pairs are scored now and then, and the best checkpoint is kept.
+# only its *seed* differs. The dev pairs are scored now and then, and the best checkpoint is kept. The first teacher can
+# be watched while it trains (one that the store has already shows its history):
 
+# %%
+from distillcse_kit.explorers import TrainingMonitor
+
+monitor = TrainingMonitor("teacher of seed 0", training.batch_size)
+monitor.watch(lambda on_step: lab.teacher(0, on_step), "01_monitor", figures, settings)
 # %%
 teachers = lab.teachers()
 histories = {f"SimCSE teachers ({len(teachers)})": [run.history for run in teachers]}

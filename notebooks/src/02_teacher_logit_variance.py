@@ -271,15 +271,26 @@ plots.show(figure, "02_heatmaps", figures, settings)
 
 # %%
 law = variance.averaging_law(cosines, seed=seed)
-batch = cosines[:, 0]
-sentences = [lab.corpus.sentences[row] for row in rows[0]]
-explorers.ensemble_explorer(batch, sentences, law).show("02_averaging", figures, settings)
+figure, ax = plots.new_axes(width=8, height=4)
+plots.draw_averaging_law(ax, law, marked=min(4, len(teachers)))
+ax.set_title("What averaging removes, over all batches")
+plots.show(figure, "02_averaging", figures, settings)
 
 # %%
 numbers = sorted({1, 2, 4, 8, 16, len(teachers)} & set(range(1, len(teachers) + 1)))
 left = {f"M = {m}": {"noise left, b / M": law.noise / m, "share of the variance": law.noise_share(m)} for m in numbers}
 print(f"Fitted: floor a = {law.floor:.3g}, noise b = {law.noise:.3g}")
 pd.DataFrame(left).T.map("{:.3g}".format)
+
+# %% [markdown]
+# ## Look for yourself
+#
+# All of the above for one batch at a time, any teachers, and any pair of sentences:
+
+# %%
+shown = [[lab.corpus.sentences[row] for row in batch] for batch in rows[:5]]
+explorer = explorers.TeacherVarianceExplorer(cosines[:, :5], shown, lab.profile.distillation.teacher_temperature)
+explorer.show("02_explorer", figures, settings)
 
 # %% [markdown]
 # ## Summary

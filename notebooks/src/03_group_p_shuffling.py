@@ -102,7 +102,9 @@ teachers = lab.teachers()
 rows = variance.sample_batches(len(lab.corpus), lab.profile.training.batch_size, 1, seed)[0]
 sentences = [lab.corpus.sentences[index] for index in rows]
 cosines = lab.ensemble(teachers[:1]).cosines(rows)
-explorer = explorers.group_p_explorer(cosines, sentences, wanted.p, wanted.teacher_temperature)
+explorer = explorers.GroupPExplorer(
+    cosines, sentences, wanted.p, wanted.teacher_temperature, wanted.student_temperature
+)
 explorer.show("03_group_p_row", figures, settings)
 
 # %% [markdown]

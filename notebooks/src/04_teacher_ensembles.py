@@ -52,7 +52,8 @@ teachers = lab.teachers()
 # It averages **cosines**: not the probabilities after the softmax, and not the embeddings, which belong to different
 # spaces and cannot be added. Notebook 02 measured what this removes: noise of seeds, as $1/M$, down to a floor.
 #
-# **Predict first:** choose an anchor; for how many teachers does the mean follow the dotted line (the mean of all)?
+# **Predict first:** of how many teachers does the mean need to be, until one more of them changes its targets no longer?
+# And what does it score on the dev pairs, as it is, without any student?
 
 # %%
 batch_size = lab.profile.training.batch_size
@@ -60,8 +61,8 @@ rows = variance.sample_batches(len(lab.corpus), batch_size, 10, seed)
 stored = lab.all_embeddings(teachers)
 cosines = variance.batch_cosines(variance.teacher_vectors(stored, rows))
 sentences = [lab.corpus.sentences[row] for row in rows[0]]
-explorer = explorers.ensemble_explorer(cosines[:, 0], sentences, variance.averaging_law(cosines, seed=seed))
-explorer.show("04_ensemble_row", figures, settings)
+dev_cosines = np.stack([lab.pair_cosines(teacher, "dev") for teacher in teachers]), lab.dev.score
+explorers.EnsembleExplorer(cosines[:, 0], sentences, dev_cosines).show("04_ensemble_row", figures, settings)
 
 # %% [markdown]
 # ## A mean of cosines is a cosine
@@ -157,6 +158,14 @@ scores = {
     names["components"]: lab.scores(components),
 }
 plots.score_frame(scores)
+
+# %% [markdown]
+# The same on the dev pairs, for any teachers that you choose; the squares are these students:
+
+# %%
+on_dev = {1: [run.scores["dev"] for run in vanilla], M: [run.scores["dev"] for run in components]}
+explorer = explorers.EnsembleExplorer(cosines[:, 0], sentences, dev_cosines, on_dev)
+explorer.show("04_ensemble_students", figures, settings)
 
 # %%
 headline = {name: found[lab.headline] for name, found in scores.items()}

@@ -147,6 +147,12 @@ frame.round(3)
 # **Predict first:** which of the two remedies, shuffling or averaging, will do more here? Will they add up?
 
 # %%
+from distillcse_kit.explorers import TrainingMonitor
+
+first = lab.student_job(teachers, 0, shuffle="group_p")  # DistillCSE's student of seed 0
+monitor = TrainingMonitor("DistillCSE, seed 0", training.batch_size)
+monitor.watch(lambda on_step: lab.make(first, on_step=on_step), "05_monitor", figures, settings)
+# %%
 students = {method.name: lab.students(name, teachers) for name, method in METHODS.items()}
 histories = {"SimCSE teachers": [run.history for run in teachers]} | {
     name: [run.history for run in runs] for name, runs in students.items()
@@ -278,6 +284,23 @@ show_sweep(lab, "figure2", figures, recompute)
 show_sweep(lab, "table6-lambda", figures, recompute)
 # %%
 show_sweep(lab, "table7", figures, recompute)
+
+# %% [markdown]
+# ## Turn one knob
+#
+# All students in the store, whoever trained them, by six knobs. Rows are compared with the chosen one by seed; a setting
+# that is not there can be trained from here (in the background: leave the other cells alone meanwhile).
+#
+# **Predict first:** along which knob will a difference be told from chance, with these seeds?
+
+# %%
+from distillcse_kit.ablation import Ablation
+from distillcse_kit.explorers import AblationExplorer
+
+ablation = Ablation(lab, teachers)
+explorer = AblationExplorer(ablation.stored(), ablation.usual, ablation.train, ablation.seeds, ablation.choices)
+explorer.show("05_ablation", figures, settings)
+
 # %% [markdown]
 # ## Take a student with you
 #

@@ -83,6 +83,20 @@ for ax, (label, encoder) in zip(axes, shown.items(), strict=True):
 show(figure, "07_scatter", figures, settings)
 
 # %% [markdown]
+# A score is a mean over pairs that somebody else wrote. Type some of your own: which encoder finds those alike that mean
+# the same? The sample below them is of training sentences.
+
+# %%
+from distillcse_kit.explorers import EmbeddingExplorer
+from distillcse_kit.teachers import EnsembleEncoder
+
+raw = EnsembleEncoder([run.encoder() for run in lab.teachers()])
+encoders = shown | {f"ensemble of {len(raw.encoders)}": raw}
+chosen = np.random.default_rng(seed).choice(len(lab.corpus), min(240, len(lab.corpus)), replace=False)
+sample = [lab.corpus.sentences[row] for row in chosen]
+EmbeddingExplorer(encoders, sample).show("07_embeddings", figures, settings)
+
+# %% [markdown]
 # ## The whole table
 #
 # **Predict first:** order the rows of the next table from the lowest to the highest, and say how many of your
