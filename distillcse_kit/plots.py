@@ -443,10 +443,9 @@ def draw_groups(axes: Sequence[Axes], row: RowGroups) -> None:
     # Cosines of a row may all be high: bars start below the least, so that their differences are seen.
     least = float(row.logits.min())
     bottom = least - 0.1 * (float(row.logits.max()) - least) - 1e-6
-    _draw_bars(logits, ranks, bottom, row.logits, colours, "before")
-    logits.plot(ranks, row.shuffled, "k.", markersize=5, label="after one shuffle")
-    logits.set_ylabel("teacher's cosine")
-    logits.legend(loc="upper right")
+    _draw_bars(logits, ranks, bottom, row.logits, colours)
+    logits.plot(ranks, row.shuffled, "k.", markersize=5)
+    logits.set_ylabel("teacher's cosine\n(dots: after one shuffle)")
     targets.plot(ranks, row.before, "-", color=GREY, linewidth=1.5, label="before")
     targets.scatter(ranks, row.after, color=colours, s=18, label="after one shuffle", zorder=3)
     targets.step(ranks, row.mean, "k", where="mid", linewidth=1.5, label="group mean: average of all shuffles")
@@ -465,14 +464,14 @@ def draw_groups(axes: Sequence[Axes], row: RowGroups) -> None:
 
 
 def _draw_bars(
-    ax: Axes, x: np.ndarray, bottom: float, tops: np.ndarray, colours: Sequence[str], label: str, width: float = 0.85
+    ax: Axes, x: np.ndarray, bottom: float, tops: np.ndarray, colours: Sequence[str], width: float = 0.85
 ) -> None:
     """Bars as one artist: explorers redraw dozens of them at every move."""
     left, right, low = x - width / 2, x + width / 2, np.full(len(x), bottom)
     corners = np.stack(
         [np.stack(pair, axis=-1) for pair in ((left, low), (left, tops), (right, tops), (right, low))], 1
     )
-    ax.add_collection(PolyCollection(list(corners), facecolors=colours, alpha=0.45, label=label))
+    ax.add_collection(PolyCollection(list(corners), facecolors=colours, alpha=0.45))
 
 
 def cost_frame(costs: Mapping[str, ShuffleCost]) -> pd.DataFrame:

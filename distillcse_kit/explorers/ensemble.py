@@ -121,6 +121,7 @@ class EnsembleExplorer(Explorer):
         across = np.broadcast_to(ranks, single.shape)
         ax.plot(across.ravel(), single.ravel(), ".", color=PALETTE[1], markersize=6, label="each teacher alone")
         ax.set(xlim=(0.3, TOP + 0.7), ylim=(0, 1.02), xlabel="rank in the mean of the chosen (1 = largest)")
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         ax.set_ylabel("target q")
         ax.set_title(plain(f"targets; anchor: {self.sentences[self.row]}", 48))
         ax.grid(axis="x", visible=False)

@@ -84,17 +84,25 @@ show(figure, "07_scatter", figures, settings)
 
 # %% [markdown]
 # A score is a mean over pairs that somebody else wrote. Type some of your own: which encoder finds those alike that mean
-# the same? The sample below them is of training sentences.
+# the same? Their neighbours are looked up in a sample of the training sentences, those of six topics if they are built in.
 
 # %%
+from collections import Counter
+
+from distillcse_kit.data.builtin import builtin_topics
 from distillcse_kit.explorers import EmbeddingExplorer
 from distillcse_kit.teachers import EnsembleEncoder
 
+sample, topics = lab.corpus.sentences[:2000], None
+if not (lab.real or corpus):
+    all_topics = builtin_topics(len(sample))
+    common = [name for name, _ in Counter(all_topics).most_common(6)]
+    sample = [text for text, topic in zip(sample, all_topics, strict=True) if topic in common]
+    topics = [topic for topic in all_topics if topic in common]
+sample, topics = sample[:240], topics and topics[:240]
 raw = EnsembleEncoder([run.encoder() for run in lab.teachers()])
 encoders = shown | {f"ensemble of {len(raw.encoders)}": raw}
-chosen = np.random.default_rng(seed).choice(len(lab.corpus), min(240, len(lab.corpus)), replace=False)
-sample = [lab.corpus.sentences[row] for row in chosen]
-EmbeddingExplorer(encoders, sample).show("07_embeddings", figures, settings)
+EmbeddingExplorer(encoders, sample, topics).show("07_embeddings", figures, settings)
 
 # %% [markdown]
 # ## The whole table
