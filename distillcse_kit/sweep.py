@@ -16,7 +16,13 @@ import pandas as pd
 from distillcse_kit.config import Profile, as_json, with_changes
 from distillcse_kit.curves import figure_2
 from distillcse_kit.errors import KitError
-from distillcse_kit.evaluation.statistics import Comparison, compare_with, detectable_difference, seed_interval
+from distillcse_kit.evaluation.statistics import (
+    Comparison,
+    compare_differences,
+    detectable_difference,
+    paired_difference,
+    seed_interval,
+)
 from distillcse_kit.evaluation.sts import PAPER_TASKS
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.published import RESULTS, TABLE_5
@@ -287,15 +293,25 @@ class SweepResult:
             return found
         return list(dict.fromkeys(("dev", AVERAGE if AVERAGE in found else self.settings["headline"])))
 
+    def baseline(self, label: str) -> str:
+        """The row that a row is compared with: the first one, or the first of the same "...: quantity"."""
+        quantity = label.partition(": ")[2]
+        return next(row for row in self.table if row.partition(": ")[2] == quantity)
+
     def compared(self, column: str) -> dict[str, Comparison]:
-        """{label: difference from the first setting}, paired by seed, with p-values after Holm."""
-        baseline, *_ = self.table
-        count = len(self.table[baseline][column])
-        rows = {label: row[column] for label, row in self.table.items() if len(row.get(column, [])) == count}
-        return compare_with(rows, baseline)
+        """{label: difference from its baseline}, paired by seed, with p-values after Holm; of equally long rows."""
+        values = {label: row.get(column, []) for label, row in self.table.items()}
+        pairs = {label: (values[label], values[self.baseline(label)]) for label in values}
+        return compare_differences(
+            {
+                label: paired_difference(*pair)
+                for label, pair in pairs.items()
+                if label != self.baseline(label) and len(pair[0]) == len(pair[1])
+            }
+        )
 
     def lines(self, column: str) -> list[str]:
-        """The table as text: mean with its interval, the difference from the first setting, and whether it is told."""
+        """The table as text: mean with its interval, the difference from its baseline, and whether it is told."""
         found, compared = [], self.compared(column)
         width = 2 + max(map(len, self.table))
         for label, row in self.table.items():
@@ -315,7 +331,8 @@ class SweepResult:
         told = [f"{label} ({one.difference.mean:+.2f})" for label, one in compared.items() if one.decided]
         seeds = len(self.table[baseline][column])
         together = f", {len(compared)} comparisons taken together" if len(compared) > 1 else ""
-        first = f"{column}: {seeds} seeds tell {', '.join(told) or 'nothing'} from {baseline} at 5%{together}."
+        than = baseline.partition(": ")[0]
+        first = f"{column}: {seeds} seeds tell {', '.join(told) or 'nothing'} from {than} at 5%{together}."
         if seeds < 2:
             return first
         # Rows scatter differently: what can be seen in each of them is decided by the one that scatters most.

@@ -255,3 +255,21 @@ def test_the_average_is_over_the_papers_tasks_seed_by_seed() -> None:
     assert with_average(few) == few
     averaged = replace(RESULT, table={row: found | {"average": found["dev"]} for row, found in RESULT.table.items()})
     assert (averaged.columns, RESULT.columns) == (["dev", "average"], ["dev", "stsb"])
+
+
+def test_a_quantity_is_compared_with_the_same_quantity() -> None:
+    table = {
+        "not shuffled: dev": {"9": [60.0, 61.0, 62.5]},
+        "not shuffled: loss": {"9": [1.0, 1.1, 1.3]},
+        "Group-P: dev": {"9": [60.1, 61.3, 62.2]},
+        "Group-P: loss": {"9": [2.0, 2.2, 2.3]},
+    }
+    result = replace(RESULT, name="figure2", table=table)
+    found = result.compared("9")
+    assert list(found) == ["Group-P: dev", "Group-P: loss"]
+    assert found["Group-P: loss"].difference.mean == pytest.approx(3.1 / 3)
+    alone = compare_with(
+        {row: table[row]["9"] for row in ("not shuffled: loss", "Group-P: loss")}, "not shuffled: loss"
+    )
+    assert found["Group-P: loss"].adjusted == pytest.approx(2 * alone["Group-P: loss"].p_value)
+    assert "Group-P: loss (+1.03) from not shuffled at 5%, 2 comparisons" in result.conclusion("9")

@@ -114,7 +114,9 @@ def compare_with(table: Mapping[str, Sequence[float]], baseline: str) -> dict[st
     Raises:
         KitError: rows of different lengths.
     """
-    return _compared({row: paired_difference(table[row], table[baseline]) for row in table if row != baseline})
+    return compare_differences(
+        {row: paired_difference(table[row], table[baseline]) for row in table if row != baseline}
+    )
 
 
 def compare_by_seed(table: Mapping[str, Mapping[int, float]], baseline: str) -> dict[str, Comparison]:
@@ -129,10 +131,11 @@ def compare_by_seed(table: Mapping[str, Mapping[int, float]], baseline: str) -> 
             differences[row] = paired_difference(
                 [scores[seed] for seed in common], [table[baseline][seed] for seed in common]
             )
-    return _compared(differences)
+    return compare_differences(differences)
 
 
-def _compared(differences: Mapping[str, SeedInterval]) -> dict[str, Comparison]:
+def compare_differences(differences: Mapping[str, SeedInterval]) -> dict[str, Comparison]:
+    """{row: comparison} of paired differences, p-values corrected by Holm for all rows together."""
     p_values = [_p_value(difference) for difference in differences.values()]
     adjusted = holm(p_values)
     found = map(Comparison, differences.values(), p_values, adjusted)
