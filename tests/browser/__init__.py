@@ -1,0 +1,1 @@
+"""What a reader sees: a real JupyterLab in a real browser."""

@@ -1,0 +1,57 @@
+"""One JupyterLab and one browser for all tests of this folder; without a browser they skip and say how to get one."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.browser.lab import Server
+
+ROOT = Path(__file__).resolve().parents[2]
+COURSE_STORE = ROOT / "runs" / "course-smoke" / "store"
+
+
+@pytest.fixture(scope="session")
+def executable() -> str:
+    """Path of the browser."""
+    if importlib.util.find_spec("playwright") is None:
+        pytest.skip("These tests drive a browser; get what drives it with: pip install playwright")
+    from .lab import find_chromium
+
+    found = find_chromium()
+    if found is None:
+        pytest.skip("These tests need a browser; get it with: apt-get install chromium")
+    return found
+
+
+@pytest.fixture(scope="package")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make course` has left, so that notebooks load and do not train; else an empty folder for all of them."""
+    return COURSE_STORE if COURSE_STORE.is_dir() else tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="package")
+def server(executable: str, store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    from .lab import jupyterlab
+
+    folder = tmp_path_factory.mktemp("lab")
+    notebooks = folder / "notebooks"
+    shutil.copytree(ROOT / "notebooks", notebooks, ignore=shutil.ignore_patterns("src", ".ipynb_checkpoints"))
+    with jupyterlab(notebooks, folder / "home", store) as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def browser(executable: str) -> Iterator[Browser]:
+    from .lab import chromium
+
+    with chromium(executable) as running:
+        yield running

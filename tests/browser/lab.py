@@ -1,0 +1,255 @@
+"""A JupyterLab of one's own on loopback, and a browser that opens notebooks in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+WINDOW = {"width": 1280, "height": 800}
+QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+OFFLINE = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+SECOND = 1_000  # in the browser's milliseconds
+
+# Neither news nor updates nor a list of extensions is looked up in the network.
+_SERVER = """\
+c = get_config()
+c.ServerApp.open_browser = False
+c.ServerApp.ip = "127.0.0.1"
+c.ServerApp.port_retries = 0
+c.ServerApp.allow_root = True
+c.LabApp.news_url = None
+c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
+c.LabApp.extension_manager = "readonly"
+"""
+_PAGE = {
+    "disabledExtensions": {
+        "@jupyterlab/apputils-extension:announcements": True,
+        "@jupyterlab/extensionmanager-extension": True,
+    }
+}
+
+
+def find_chromium() -> str | None:
+    """Debian's browser, or whatever goes by its name."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running JupyterLab: its address, its token and the folder that it shows."""
+
+    address: str
+    token: str
+    folder: Path
+
+    def ask(self, path: str, method: str = "GET", content: Any = None) -> Any:
+        """The answer of the server's interface to ``method`` on ``path``, from JSON; None where it is empty."""
+        body = None if content is None else json.dumps(content).encode()
+        headers = {"Authorization": f"token {self.token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.address}/{path}", body, headers, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def stop_kernels(self) -> None:
+        for kernel in self.ask("api/kernels"):
+            self.ask(f"api/kernels/{kernel['id']}", "DELETE")
+
+    def set_theme(self, name: str) -> None:
+        """Of pages opened from now on."""
+        settings = {"raw": json.dumps({"theme": name})}
+        self.ask("lab/api/settings/@jupyterlab/apputils-extension:themes", "PUT", settings)
+
+
+@contextmanager
+def jupyterlab(notebooks: Path, home: Path, store: Path) -> Iterator[Server]:
+    """A JupyterLab with settings of its own, for the time of the block; its kernels end with it.
+
+    Args:
+        notebooks: folder that it shows. home: empty folder for its settings, data and log.
+        store: folder of everything that the notebooks compute.
+
+    Raises:
+        RuntimeError: it did not start; the text holds the end of its log.
+    """
+    (home / "config" / "labconfig").mkdir(parents=True)
+    (home / "config" / "jupyter_server_config.py").write_text(_SERVER)
+    (home / "config" / "labconfig" / "page_config.json").write_text(json.dumps(_PAGE))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = Server(f"http://127.0.0.1:{port}", secrets.token_hex(16), notebooks)
+    with (home / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", f"--port={port}", f"--ServerApp.root_dir={notebooks}"],
+            env=_environment(home, store, server.token),
+            cwd=notebooks,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        _wait_until_up(server, process, home / "log")
+        yield server
+    finally:
+        _end(process)
+
+
+def _environment(home: Path, store: Path, token: str) -> dict[str, str]:
+    """Of a reader without settings: explorers are live, and the kernel is this Python with this kit."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DISTILLCSE_", "JUPYTER"))}
+    return kept | {
+        "DISTILLCSE_STORE": str(store),
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        "JUPYTER_TOKEN": token,
+        "IPYTHONDIR": str(home / "ipython"),
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+    }
+
+
+def _wait_until_up(server: Server, process: subprocess.Popen[bytes], log: Path, limit: float = 90) -> None:
+    until = time.monotonic() + limit
+    while process.poll() is None and time.monotonic() < until:
+        try:
+            server.ask("api/status")
+            return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.1)  # between two questions
+    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-3_000:]}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask the server to stop, which stops its kernels; what is left of either is killed."""
+    try:
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    process.send_signal(signal.SIGTERM)
+    _, alive = psutil.wait_procs(family, timeout=20)
+    for left in alive:
+        left.kill()
+    process.wait()
+
+
+@contextmanager
+def chromium(executable: str) -> Iterator[Browser]:
+    """The browser, for the time of the block."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=[*QUIET, *OFFLINE], timeout=60 * SECOND)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class OpenNotebook:
+    """One notebook in a window of the browser.
+
+    Args:
+        browser, server: where. name: path of the notebook in the server's folder.
+        window: size in pixels.
+
+    Attributes:
+        dialogs: texts of alerts and the like that the page has raised; each is dismissed.
+        crashes: JavaScript exceptions that nothing has caught.
+    """
+
+    def __init__(self, browser: Browser, server: Server, name: str, window: dict[str, int] | None = None) -> None:
+        self.server = server
+        self.context = browser.new_context(viewport=window or WINDOW)  # type: ignore[arg-type]
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(60 * SECOND)
+        self.dialogs: list[str] = []
+        self.crashes: list[str] = []
+        self.page.on("dialog", self._dismiss)
+        self.page.on("pageerror", lambda error: self.crashes.append(str(error)))
+        workspace = f"{Path(name).stem}-{secrets.token_hex(4)}"
+        self.page.goto(f"{server.address}/lab/workspaces/{workspace}/tree/{name}?token={server.token}")
+        self.wait_until(lambda: self.page.evaluate(_READY), "the kernel is ready")
+
+    def _dismiss(self, dialog: Any) -> None:
+        self.dialogs.append(dialog.message)
+        dialog.dismiss()
+
+    def close(self) -> None:
+        self.context.close()
+
+    def wait_until(self, holds: Callable[[], Any], what: str, limit: float = 60) -> None:
+        """Return as soon as the condition holds, which the page or the kernel may take a while for.
+
+        Raises:
+            AssertionError: it does not hold after ``limit`` seconds; says ``what`` was waited for.
+        """
+        until = time.monotonic() + limit
+        while not holds():
+            assert time.monotonic() < until, f"Not within {limit:.0f} seconds: {what}."
+            self.page.wait_for_timeout(50)  # between two looks; the page's events are handled meanwhile
+
+    def run_all(self, limit: float = 120) -> None:
+        """Choose "Run All Cells" in the menu, and wait until all have run or one has failed.
+
+        Raises:
+            AssertionError: a cell failed; the text holds its error.
+        """
+        self.page.get_by_role("menuitem", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        self.wait_until(lambda: self.page.evaluate(_DONE), "all cells have run", limit)
+        assert not self.errors(), "\n".join(self.errors())
+
+    def errors(self) -> list[str]:
+        """What the notebook shows of errors: of cells, on the error stream, and in place of widgets."""
+        cells = self.page.locator(f"{_OUTPUT}[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
+        streams = self.page.locator(f"{_OUTPUT}[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts()
+        broken = self.page.locator(".jupyter-widgets.jp-mod-error, .jupyter-widgets-error-widget").all_inner_texts()
+        return [*cells, *(text for text in streams if "Traceback" in text), *broken]
+
+    def code_cells(self) -> int:
+        return self.page.locator(".jp-Notebook .jp-CodeCell").count()
+
+    def explorer(self, kind: str) -> Locator:
+        """The explorer of one kind, such as group-p: the first of the page."""
+        found = self.page.locator(f".dk-explorer.dk-{kind}").first
+        found.scroll_into_view_if_needed()
+        return found
+
+
+_OUTPUT = ".jp-Notebook .jp-RenderedText"
+# The kernel has answered this page: JupyterLab says "idle" from the start, and would run nothing before.
+_READY = """async () => {
+    const sessions = await (await fetch("/api/sessions")).json();
+    const kernel = sessions.map(session => session.kernel).find(kernel => kernel && kernel.connections > 0);
+    const shown = document.querySelector(".jp-Notebook-ExecutionIndicator[data-status='idle']");
+    const restored = !document.querySelector("#jupyterlab-splash, .jp-Dialog");
+    return Boolean(restored && shown && kernel && kernel.execution_state === "idle");
+}"""
+# Every code cell has its number, or one has failed, after which the others do not run.
+_DONE = """() => {
+    if (document.querySelector(".jp-Notebook .jp-RenderedText[data-mime-type='application/vnd.jupyter.error']"))
+        return true;
+    const prompts = [...document.querySelectorAll(".jp-Notebook .jp-CodeCell .jp-InputArea-prompt")];
+    const idle = document.querySelector(".jp-Notebook-ExecutionIndicator[data-status='idle']");
+    return idle && prompts.length > 0 && prompts.every(prompt => /^\\[\\d+\\]:$/.test(prompt.textContent.trim()));
+}"""
