@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import secrets
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -226,15 +229,6 @@ class OpenNotebook:
         broken = self.page.locator(".jupyter-widgets.jp-mod-error, .jupyter-widgets-error-widget").all_inner_texts()
         return [*cells, *(text for text in streams if "Traceback" in text), *broken]
 
-    def code_cells(self) -> int:
-        return self.page.locator(".jp-Notebook .jp-CodeCell").count()
-
-    def explorer(self, kind: str) -> Locator:
-        """The explorer of one kind, such as group-p: the first of the page."""
-        found = self.page.locator(f".dk-explorer.dk-{kind}").first
-        found.scroll_into_view_if_needed()
-        return found
-
 
 _OUTPUT = ".jp-Notebook .jp-RenderedText"
 # The kernel has answered this page: JupyterLab says "idle" from the start, and would run nothing before.
@@ -252,4 +246,85 @@ _DONE = """() => {
     const prompts = [...document.querySelectorAll(".jp-Notebook .jp-CodeCell .jp-InputArea-prompt")];
     const idle = document.querySelector(".jp-Notebook-ExecutionIndicator[data-status='idle']");
     return idle && prompts.length > 0 && prompts.every(prompt => /^\\[\\d+\\]:$/.test(prompt.textContent.trim()));
+}"""
+
+
+class Shown:
+    """One explorer on the page, moved as a reader moves it: by keys.
+
+    Args:
+        notebook: whose cells have run. kind: as in its DOM class: group-p, teacher-variance, ...
+    """
+
+    def __init__(self, notebook: OpenNotebook, kind: str) -> None:
+        self.notebook = notebook
+        self.box = notebook.page.locator(f".dk-explorer.dk-{kind}").first
+        self.box.wait_for()
+        self.box.evaluate("box => box.scrollIntoView()")
+
+    @property
+    def words(self) -> str:
+        """What stands below the picture."""
+        return self.box.locator(".dk-words").inner_text()
+
+    @property
+    def picture(self) -> bytes:
+        """The picture's file, as the browser has it; empty if it is just being replaced by the next one."""
+        encoded: str = self.box.locator("img.dk-image").evaluate(_FETCH)
+        return base64.b64decode(encoded)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The explorer's traits that the picture was drawn for, from the picture's own metadata; empty as above."""
+        file = self.picture
+        if not file:
+            return {}
+        with Image.open(io.BytesIO(file)) as image:
+            state: dict[str, Any] = json.loads(image.text["Settings"])  # type: ignore[attr-defined]
+        return state
+
+    def control(self, name: str) -> Locator:
+        return self.box.locator(f".dk-control-{name}")
+
+    def button(self, name: str) -> Locator:
+        return self.box.locator(f".dk-button-{name}")
+
+    def press(self, place: Locator, key: str, **state: Any) -> None:
+        """Go to a control, press a key, and wait until another picture is shown, which is that of the given state.
+
+        Raises:
+            AssertionError: the picture stays as it is, or is that of another state.
+        """
+        before = self.picture
+        place.focus()
+        self.notebook.page.keyboard.press(key)
+        self.notebook.wait_until(
+            lambda: self.picture not in (before, b"") and state.items() <= self.state.items(),
+            f"after {key} there is another picture, with {state}",
+            limit=20,
+        )
+
+    def slide(self, name: str, value: float, key: str = "ArrowRight") -> None:
+        """Move a slider by a step, to a value."""
+        self.press(self.control(name).locator(".noUi-handle"), key, **{name: value})
+
+    def says(self, text: str, limit: float = 20) -> None:
+        """Wait until the words hold a text.
+
+        Raises:
+            AssertionError: they do not; says what they hold instead.
+        """
+        until = time.monotonic() + limit
+        while text not in self.words:
+            assert time.monotonic() < until, f"The words hold no {text!r}:\n{self.words}"
+            self.notebook.page.wait_for_timeout(50)  # between two looks
+
+
+_FETCH = """async image => {
+    try {
+        const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());
+        return btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join(""));
+    } catch {
+        return "";
+    }
 }"""
