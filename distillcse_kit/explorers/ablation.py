@@ -83,7 +83,7 @@ class AblationExplorer(Explorer):
             setattr(self, name, getattr(start, name))
         super().__init__(
             {
-                "along": controls.dropdown("look along", [(symbol, name) for name, symbol in SYMBOLS.items()]),
+                "along": controls.toggles("look along", [(symbol, name) for name, symbol in SYMBOLS.items()]),
                 **{name: self._control(name) for name in SYMBOLS},
             },
             {
@@ -93,7 +93,7 @@ class AblationExplorer(Explorer):
         )
         self.on_press("train", self.train)
         self.on_press("cancel", self.cancel)
-        self.progress = widgets.IntProgress(0, 0, 1, description="training", layout={"width": "440px"})
+        self.progress = widgets.IntProgress(0, 0, 1, description="training", layout={"width": controls.WIDTH})
         self.progress.layout.display = "none"
         self.progress.add_class("dk-progress")
         heading, moving, *rest = self.box.children
@@ -105,8 +105,7 @@ class AblationExplorer(Explorer):
 
     def _control(self, name: str) -> widgets.DOMWidget:
         options = [(shown(name, value), value) for value in self.choices[name]]
-        make = controls.dropdown if name == "pooling" else controls.choice_slider
-        return make(SYMBOLS[name], options)
+        return controls.choice_slider(SYMBOLS[name], options)
 
     @traitlets.validate("along", *SYMBOLS)
     def _known(self, proposal: Any) -> Any:

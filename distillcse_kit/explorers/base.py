@@ -22,6 +22,7 @@ from distillcse_kit.errors import KitError
 from distillcse_kit.explorers.sheet import png_of
 
 HEADLESS = "DISTILLCSE_HEADLESS"
+_INSIDE = "calc(100% - 6px)"  # of the column, without the frame and the margin, which a width does not count
 _FRAME = "1px solid #9E9E9E"  # pictures are white, also on a dark page: a frame makes a deliberate sheet of them
 
 
@@ -69,7 +70,7 @@ class Explorer(traitlets.HasTraits):
     ) -> None:
         super().__init__()
         self.controls, self.buttons = dict(controls), dict(buttons or {})
-        self.image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%", border=_FRAME))
+        self.image = widgets.Image(format="png", layout=widgets.Layout(max_width=_INSIDE, border=_FRAME))
         self.words = widgets.HTML()
         self._drawing = threading.RLock()  # readers move controls while a worker thread reports its progress
         self._adjusting = False

@@ -11,8 +11,8 @@ from typing import Any
 import ipywidgets as widgets
 import traitlets
 
-WIDTH = "440px"  # two side by side in a notebook's column
-WIDE = "884px"
+WIDTH = "416px"  # two side by side in a notebook's column on a screen of 1280 pixels
+WIDE = "836px"
 LABEL = 150  # pixels
 LONGEST = 22  # letters that a label of this width holds
 
@@ -71,7 +71,11 @@ def number(label: str, least: int, most: int) -> widgets.BoundedIntText:
 
 
 def dropdown(label: str, options: Sequence[Any], wide: bool = False) -> widgets.Dropdown:
-    """One of many; an option may be (text, value)."""
+    """One of many; an option may be (text, value).
+
+    JupyterLab takes the arrow keys for itself, so its texts begin with numbers, which can be typed; for a few values
+    take ``choice_slider`` or ``toggles``.
+    """
     return widgets.Dropdown(
         options=options, description=label, style=_STYLE, layout=_layout(wide), disabled=len(options) < 2
     )
@@ -87,12 +91,14 @@ def sentence_options(sentences: Sequence[str], length: int = 100) -> list[tuple[
 
 def toggles(label: str, options: Sequence[Any]) -> widgets.ToggleButtons:
     """One of a few, all in sight."""
-    return widgets.ToggleButtons(
+    buttons = widgets.ToggleButtons(
         options=options,
         description=label,
         style={**_STYLE, "button_width": "auto"},
         layout=widgets.Layout(width=WIDE, max_width="100%"),
     )
+    buttons.add_class("widget-inline-hbox")  # the label beside the buttons, as it is with all other controls
+    return buttons
 
 
 def text_area(label: str, lines: int) -> widgets.Textarea:

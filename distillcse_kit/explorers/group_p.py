@@ -86,6 +86,8 @@ class GroupPExplorer(Explorer):
         n, last = len(self.sentences), self.batch_size - 1
         ranges = {"row": (0, n - 1), "p": (0.01, 1), "batch_size": (4, n), "rank": (1, last), "seed": (0, LAST_SEED)}
         name, value = proposal["trait"].name, proposal["value"]
+        if name == "p":
+            value = round(value, 6)  # a slider says 0.11000000000000001
         if name in ranges:
             between(name, value, *ranges[name])
         else:

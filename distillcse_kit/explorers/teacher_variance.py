@@ -80,8 +80,8 @@ class TeacherVarianceExplorer(Explorer):
                 "teachers": controls.Checkboxes("teachers, by seed", {teacher: str(teacher) for teacher in everyone}),
                 "batch": controls.int_slider("batch", 0, len(self.sentences) - 1),
                 "averaged": controls.int_slider("M, averaged", 1, len(self.cosines)),
-                "teacher_a": controls.dropdown("teacher across", by_seed),
-                "teacher_b": controls.dropdown("teacher upwards", by_seed),
+                "teacher_a": controls.choice_slider("teacher across", by_seed),
+                "teacher_b": controls.choice_slider("teacher upwards", by_seed),
                 "sentence_a": controls.dropdown("sentence of the pair", offered, wide=True),
                 "sentence_b": controls.dropdown("and the other one", offered, wide=True),
             }
