@@ -105,6 +105,7 @@ def jupyterlab(notebooks: Path, home: Path, store: Path) -> Iterator[Server]:
             [sys.executable, "-m", "jupyterlab", f"--port={port}", f"--ServerApp.root_dir={notebooks}"],
             env=_environment(home, store, server.token),
             cwd=notebooks,
+            stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
         )
@@ -211,6 +212,15 @@ class OpenNotebook:
             assert time.monotonic() < until, f"Not within {limit:.0f} seconds: {what}."
             self.page.wait_for_timeout(50)  # between two looks; the page's events are handled meanwhile
 
+    def set_theme(self, name: str) -> None:
+        """Choose a theme in the menu, "JupyterLab Light" or "JupyterLab Dark", and wait until it is there."""
+        self.page.get_by_role("menuitem", name="Settings", exact=True).click()
+        menus = self.page.locator(".lm-Menu")
+        menus.get_by_text("Theme", exact=True).hover()
+        menus.get_by_text(name, exact=True).click()
+        self.page.wait_for_selector(f"body[data-jp-theme-name='{name}']", state="attached")
+        self.page.mouse.move(2, 2)
+
     def run_all(self, limit: float = 120) -> None:
         """Choose "Run All Cells" in the menu, and wait until all have run or one has failed.
 
@@ -254,13 +264,26 @@ class Shown:
 
     Args:
         notebook: whose cells have run. kind: as in its DOM class: group-p, teacher-variance, ...
+        last: the last one of its kind, instead of the first.
     """
 
-    def __init__(self, notebook: OpenNotebook, kind: str) -> None:
+    def __init__(self, notebook: OpenNotebook, kind: str, last: bool = False) -> None:
         self.notebook = notebook
-        self.box = notebook.page.locator(f".dk-explorer.dk-{kind}").first
+        found = notebook.page.locator(f".dk-explorer.dk-{kind}")
+        self.box = found.last if last else found.first
+        self.box.wait_for(state="attached")
+        self.to_the_top()
         self.box.wait_for()
+
+    def to_the_top(self) -> None:
+        """Scroll the explorer's title to the top of the notebook."""
         self.box.evaluate("box => box.scrollIntoView()")
+
+    @property
+    def height(self) -> float:
+        """In pixels of the screen."""
+        height: float = self.box.evaluate("box => box.getBoundingClientRect().height")
+        return height
 
     @property
     def words(self) -> str:
