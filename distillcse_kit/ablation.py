@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from distillcse_kit.config import POOLINGS, DistillationSettings, as_json
+from distillcse_kit.config import POOLINGS, DistillationSettings, as_json, profile_named, with_changes
 from distillcse_kit.errors import KitError
 from distillcse_kit.jobs import Job
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.store import read_json
+from distillcse_kit.sweep import AVERAGE, SWEEPS, Sweep, shipped_sweep
 from distillcse_kit.training import Run, Watcher
 
 SYMBOLS = {
@@ -61,6 +62,44 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "teachers": (1, 2, 4, 8, 16),
     "pooling": POOLINGS,
 }
+SHIPPED_SWEEPS = ("table6-p", "table6-lambda", "table7", "ensembles")
+
+
+def knobs_of(distillation: DistillationSettings, teachers: int, pooling: str) -> Knobs:
+    """The setting of students of so many teachers."""
+    return Knobs(
+        distillation.p if distillation.shuffle == "group_p" else 0.0,
+        distillation.student_temperature,
+        distillation.teacher_temperature,
+        distillation.weight,
+        teachers,
+        pooling,
+    )
+
+
+def shipped_results(column: str = AVERAGE) -> dict[Knobs, dict[int, float]]:
+    """Students of the sweeps that ship with the kit, made on real data with the laptop profile.
+
+    Args:
+        column: of the sweeps' tables: ``dev``, a task, or the average over those of the paper's tasks that they have.
+
+    Raises:
+        KitError: a damaged file.
+    """
+    profile = profile_named("laptop")
+    plain = with_changes(profile.distillation, shuffle="none")
+    found: dict[Knobs, dict[int, float]] = {}
+    for name in SHIPPED_SWEEPS:
+        sweep, result = SWEEPS[name], shipped_sweep(name)
+        if result is None or not isinstance(sweep, Sweep):
+            continue
+        for setting in sweep.settings:
+            if setting.teachers == 1 or setting.label not in result.table:
+                continue  # here M = 1 means that each seed has a teacher of its own, not that all share the first
+            distillation = with_changes(plain, **setting.distillation)
+            knobs = knobs_of(distillation, max(1, setting.teachers), profile.training.pooling)
+            found[knobs] = dict(enumerate(result.table[setting.label][column]))
+    return found
 
 
 class Ablation:
@@ -85,9 +124,7 @@ class Ablation:
     def usual(self) -> Knobs:
         """The profile's own setting: Group-P with one teacher."""
         wanted, training = self.lab.profile.distillation, self.lab.profile.training
-        return Knobs(
-            wanted.p, wanted.student_temperature, wanted.teacher_temperature, wanted.weight, 1, training.pooling
-        )
+        return knobs_of(with_changes(wanted, shuffle="group_p"), 1, training.pooling)
 
     @property
     def choices(self) -> dict[str, list[Any]]:
@@ -128,14 +165,7 @@ class Ablation:
         if "distillation" not in about or about["training"]["seed"] not in self.seeds:
             return None
         wanted = DistillationSettings(**about["distillation"])
-        knobs = Knobs(
-            wanted.p if wanted.shuffle == "group_p" else 0.0,
-            wanted.student_temperature,
-            wanted.teacher_temperature,
-            wanted.weight,
-            len(about["teachers"]),
-            about["training"]["pooling"],
-        )
+        knobs = knobs_of(wanted, len(about["teachers"]), about["training"]["pooling"])
         if knobs.teachers > len(self.teachers):
             return None
         job = self.job(knobs, about["training"]["seed"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,13 +11,14 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from distillcse_kit.ablation import SYMBOLS, Ablation, Knobs
+from distillcse_kit.ablation import CHOICES, SYMBOLS, Ablation, Knobs, shipped_results
 from distillcse_kit.config import DistillationSettings, Profile, TrainingSettings
 from distillcse_kit.data.pairs import SentencePairs
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.statistics import compare_by_seed, compare_with, seed_interval
 from distillcse_kit.explorers import AblationExplorer
 from distillcse_kit.laboratory import Laboratory
+from distillcse_kit.sweep import SHIPPED
 from distillcse_kit.training import Cancelled, Corpus, Progress
 
 USUAL = Knobs(0.1, 0.02, 0.01, 1.0, 1, "cls")
@@ -77,12 +79,12 @@ def test_another_knob_shows_other_rows_and_another_picture() -> None:
 
 @pytest.mark.parametrize("name", list(SYMBOLS))
 def test_every_choice_of_every_knob_can_be_shown(name: str) -> None:
-    explorer = AblationExplorer(RESULTS, USUAL)
+    explorer = AblationExplorer(RESULTS, USUAL, choices=CHOICES)
     for value in explorer.choices[name]:
         explorer.controls[name].value = value
         stored = RESULTS.get(explorer.chosen)
         assert ("Stored:" in explorer.words.value) == bool(stored)
-        assert ("no laboratory was given" in explorer.words.value) == (not stored or len(stored) < 3)
+        assert ("choose another value" in explorer.words.value) == (not stored or len(stored) < 3)
     with pytest.raises(KitError, match=f"{name} is"):
         setattr(explorer, name, {"pooling": "none", "teachers": 99}.get(name, 0.33))
 
@@ -269,3 +271,35 @@ def test_choices_are_those_that_can_be_trained(lab: Laboratory) -> None:
     assert ablation.choices["teachers"] == [1, 2] and 0.1 in ablation.choices["p"]
     with pytest.raises(KitError, match="2 seeds, 1"):
         Ablation(lab, lab.teachers()[:1])
+
+
+# ---------------------------------------------------------------- what ships
+
+
+@pytest.mark.parametrize("column", ["average", "dev", "stsb"])
+def test_shipped_students_are_found_by_knobs(column: str) -> None:
+    """Read from the files and their labels, as a reader of them would."""
+    expected = {}
+    for name in ("table6-p", "table6-lambda", "table7", "ensembles"):
+        for row in json.loads((SHIPPED / f"{name}.json").read_text())["table"]:
+            scores = dict(enumerate(row["values"][row["columns"].index(column)]))
+            words = row["setting"].replace(",", "").split()
+            if name == "table6-p":
+                knobs = replace(USUAL, p=float(words[1]))
+            elif name == "table6-lambda":
+                knobs = replace(PLAIN, weight=float(words[1]))
+            elif name == "table7":
+                knobs = replace(PLAIN, student_temperature=float(words[1]), teacher_temperature=float(words[3]))
+            elif words[0] == "1":
+                continue  # all seeds of one teacher: no setting of the six knobs
+            else:
+                knobs = replace(USUAL if "Group-P" in words else PLAIN, teachers=int(words[0]))
+            assert expected.setdefault(knobs, scores) == scores  # rows in two tables are the same runs
+    assert shipped_results(column) == expected and len(expected) == 26
+
+
+def test_without_a_trainer_only_what_is_stored_is_offered() -> None:
+    explorer = AblationExplorer(RESULTS)
+    assert explorer.choices["teachers"] == [1, 4] and explorer.choices["p"] == [0.0, 0.1, 0.2]
+    assert all(button.layout.display == "none" for button in explorer.buttons.values())
+    assert set(AblationExplorer(RESULTS, trainer=lambda *_: 0.0).choices["p"]) == set(CHOICES["p"])

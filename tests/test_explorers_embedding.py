@@ -99,7 +99,7 @@ def test_nothing_typed_and_one_sentence_are_said(explorer: EmbeddingExplorer) ->
     explorer.text = " \n "
     assert "Nothing is typed" in explorer.words.value and explorer.controls["focus"].disabled
     explorer.text = "alone"
-    assert "Type a second sentence" in explorer.words.value and "<table>" in explorer.words.value
+    assert "Type a second sentence" in explorer.words.value and "<table" in explorer.words.value
     explorer.text = "\n".join(TYPED)
     assert not explorer.controls["focus"].disabled and explorer.controls["focus"].options[2][0].startswith(
         "3: my house"

@@ -35,9 +35,10 @@ class AblationExplorer(Explorer):
         results: {setting: {seed: score}}, as ``ablation.Ablation.stored`` gives it.
         start: the setting chosen at first; None takes the first of the results.
         trainer: trains one seed of a setting and returns its score, as ``ablation.Ablation.train`` does, calling what
-            watches it after every step; None leaves the button closed.
+            watches it after every step; None: there are no buttons.
         seeds: of a complete setting; None takes those that occur in the results.
-        choices: {knob: values that can be chosen}; those of the results are added. None takes ``ablation.CHOICES``.
+        choices: {knob: values that can be chosen}; those of the results are added. None takes ``ablation.CHOICES``
+            if there is a trainer, and else no others.
         scored_on: name of the pairs.
 
     Raises:
@@ -71,14 +72,17 @@ class AblationExplorer(Explorer):
         start = start or next(iter(self.results))
         self.trainer, self.scored_on = trainer, scored_on
         self.seeds = sorted(seeds if seeds is not None else {seed for of in self.results.values() for seed in of})
-        self.choices = {name: self._offered(name, start, choices or CHOICES) for name in SYMBOLS}
+        more = choices or (CHOICES if trainer else {})
+        self.choices = {name: self._offered(name, start, more) for name in SYMBOLS}
         self.worker = Worker()
         self.message = ""
         self._training: Knobs | None = None
         self._last: tuple[int, Progress] | None = None  # seed in training, and how far it is
         self._curves: dict[int, list[dict[str, float]]] = {}
         self._repainted = 0.0
-        self._sheet = Sheet(1, 2, height=3.8, left=0.13, right=0.985, bottom=0.14, top=0.9, wspace=0.22)
+        self._sheet = Sheet(
+            1, 2 if trainer else 1, height=3.2, left=0.13, right=0.985, bottom=0.165, top=0.89, wspace=0.22
+        )
         for name in SYMBOLS:
             setattr(self, name, getattr(start, name))
         super().__init__(
@@ -93,6 +97,9 @@ class AblationExplorer(Explorer):
         )
         self.on_press("train", self.train)
         self.on_press("cancel", self.cancel)
+        if trainer is None:
+            for button in self.buttons.values():
+                button.layout.display = "none"
         self.progress = widgets.IntProgress(0, 0, 1, description="training", layout={"width": controls.WIDTH})
         self.progress.layout.display = "none"
         self.progress.add_class("dk-progress")
@@ -139,12 +146,13 @@ class AblationExplorer(Explorer):
         self.buttons["cancel"].disabled = not busy or self.worker.cancelling
 
     def paint(self) -> Picture:
-        left, right = self._sheet.wiped()
+        left, *right = self._sheet.wiped()  # without a trainer there are no curves
         rows = {shown(self.along, value): scores for value, scores in self.rows().items()}
         baseline = shown(self.along, getattr(self.chosen, self.along))
         compared = compare_by_seed(rows, baseline) if baseline in rows else {}
         self._draw_rows(left, rows, baseline, compared)
-        self._draw_curves(right)
+        for ax in right:
+            self._draw_curves(ax)
         return Picture(self._sheet.figure, "\n".join(self._lines(compared)), self._table(rows, baseline, compared))
 
     def _draw_rows(
@@ -195,7 +203,7 @@ class AblationExplorer(Explorer):
         if scores:
             lines.append(f"Stored: {seed_interval(list(scores.values()))} on {self.scored_on}, {len(scores)} seeds.")
         if self.missing:
-            how = "press Train" if self.trainer else "no laboratory was given that could train it"
+            how = "press Train" if self.trainer else "choose another value"
             lines.append(f"Not stored: {len(self.missing)} of its {len(self.seeds)} seeds; {how}.")
         if compared:
             stars = sum(comparison.decided for comparison in compared.values())

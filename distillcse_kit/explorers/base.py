@@ -215,10 +215,10 @@ def _as_html(picture: Picture) -> str:
     lines = "<br>".join(html.escape(line) for line in picture.text.splitlines())
     if not picture.table:
         return f"<div style='line-height:1.5'>{lines}</div>"
-    style = "style='padding:2px 14px 2px 0;text-align:left;vertical-align:top'"
+    style = "style='padding:1px 14px 1px 0;text-align:left;vertical-align:top'"
     head, *rows = picture.table
     body = [_row("th", head, style), *(_row("td", row, style) for row in rows)]
-    return f"<div style='line-height:1.5'>{lines}</div><table>{''.join(body)}</table>"
+    return f"<div style='line-height:1.5'>{lines}</div><table style='line-height:1.4'>{''.join(body)}</table>"
 
 
 def _row(tag: str, cells: Sequence[str], style: str) -> str:

@@ -42,8 +42,7 @@ class EnsembleExplorer(Explorer):
     title = "Ensembles: the mean of any teachers"
     first = "untick all teachers but one, then tick them again one by one."
     look = (
-        "in the left picture the mean's bars stay put while single teachers' dots scatter; in the right one the score "
-        "of the raw ensemble rises, fast at first."
+        "on the left, bars stay put where single teachers' dots scatter; on the right, how fast the score rises with M."
     )
 
     teachers = traitlets.Tuple(help="the chosen teachers, places from 0")
@@ -70,7 +69,7 @@ class EnsembleExplorer(Explorer):
         self.agreement = rank_agreement(self.cosines)
         self.nested = [self.score(range(m + 1)) for m in everyone]
         self.alone = [self.score([teacher]) for teacher in everyone]
-        self._sheet = Sheet(1, 2, height=3.9, left=0.07, right=0.99, bottom=0.13, top=0.91, wspace=0.2)
+        self._sheet = Sheet(1, 2, height=3.3, left=0.07, right=0.99, bottom=0.15, top=0.9, wspace=0.2)
         self.teachers = tuple(everyone)
         super().__init__(
             {

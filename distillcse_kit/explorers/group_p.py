@@ -63,7 +63,7 @@ class GroupPExplorer(Explorer):
         self.teacher_temperature, self.student_temperature = teacher_temperature, student_temperature
         n = len(self.sentences)
         self.temperatures = sorted({teacher_temperature, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0})
-        self._sheet = Sheet(2, height=4.3, left=0.105, right=0.99, bottom=0.11, top=0.93, hspace=0.08)
+        self._sheet = Sheet(2, height=3.7, left=0.105, right=0.99, bottom=0.125, top=0.92, hspace=0.08)
         self.p, self.batch_size = p, n
         button = widgets.Button(description="Shuffle", icon="random", tooltip="Shuffle anew: the next seed")
         super().__init__(

@@ -35,10 +35,7 @@ class TeacherVarianceExplorer(Explorer):
 
     title = "Teacher variance: what another seed would have said"
     first = "look at one view after the other; then untick teachers until two are left."
-    look = (
-        "stripes in the right heat map (sentences on which seeds disagree), noise above the gap by rank, and how fast "
-        "averaging pays."
-    )
+    look = "bright stripes (sentences on which seeds disagree), noise above the gap by rank, how fast averaging pays."
 
     view = traitlets.Unicode(HEAT, help="one of VIEWS")
     batch = traitlets.Int(0, help="place of the batch")
@@ -82,8 +79,8 @@ class TeacherVarianceExplorer(Explorer):
                 "averaged": controls.int_slider("M, averaged", 1, len(self.cosines)),
                 "teacher_a": controls.choice_slider("teacher across", by_seed),
                 "teacher_b": controls.choice_slider("teacher upwards", by_seed),
-                "sentence_a": controls.dropdown("sentence of the pair", offered, wide=True),
-                "sentence_b": controls.dropdown("and the other one", offered, wide=True),
+                "sentence_a": controls.dropdown("pair: sentence", offered),
+                "sentence_b": controls.dropdown("pair: other sentence", offered),
             }
         )
 
@@ -138,8 +135,8 @@ class TeacherVarianceExplorer(Explorer):
     def _sheet(self, name: str, rows: int = 1, columns: int = 1, **settings: Any) -> Sheet:
         """The sheet of that name, made when it is first needed."""
         if name not in self._sheets:
-            margins = {"left": 0.09, "right": 0.98, "bottom": 0.13, "top": 0.91}
-            self._sheets[name] = Sheet(rows, columns, **{"height": 4, **margins, **settings})
+            margins = {"left": 0.09, "right": 0.98, "bottom": 0.145, "top": 0.9}
+            self._sheets[name] = Sheet(rows, columns, **{"height": 3.5, **margins, **settings})
         return self._sheets[name]
 
     @property
