@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 COURSE_STORE = ROOT / "runs" / "course-smoke" / "store"
+TRAINING_IN_SIGHT = "01_contrastive_teacher"  # this lesson gets an empty store, so that there is a training to watch
 
 
 @pytest.fixture(scope="session")
@@ -40,11 +40,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def server(executable: str, store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    from .lab import jupyterlab
+    from .lab import copy_lessons, jupyterlab
 
     folder = tmp_path_factory.mktemp("lab")
     notebooks = folder / "notebooks"
-    shutil.copytree(ROOT / "notebooks", notebooks, ignore=shutil.ignore_patterns("src", ".ipynb_checkpoints"))
+    copy_lessons(notebooks, {TRAINING_IN_SIGHT: {"store": str(folder / "empty-store")}})
     with jupyterlab(notebooks, folder / "home", store) as running:
         yield running
 

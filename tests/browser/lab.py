@@ -15,15 +15,20 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import psutil
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+from distillcse_kit.notebooks import FOLDER as NOTEBOOKS
 
 ROOT = Path(__file__).resolve().parents[2]
 WINDOW = {"width": 1280, "height": 800}
@@ -55,6 +60,16 @@ def find_chromium() -> str | None:
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
+def copy_lessons(folder: Path, parameters: Mapping[str, Mapping[str, Any]]) -> None:
+    """Copy all notebooks into a new folder, as papermill would run them with {name: {parameter: value}}."""
+    folder.mkdir()
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        notebook = load_notebook_node(str(path))
+        if path.stem in parameters:
+            notebook = parameterize_notebook(notebook, dict(parameters[path.stem]))
+        nbformat.write(notebook, folder / path.name)
+
+
 @dataclass(frozen=True)
 class Server:
     """A running JupyterLab: its address, its token and the folder that it shows."""
@@ -75,11 +90,6 @@ class Server:
     def stop_kernels(self) -> None:
         for kernel in self.ask("api/kernels"):
             self.ask(f"api/kernels/{kernel['id']}", "DELETE")
-
-    def set_theme(self, name: str) -> None:
-        """Of pages opened from now on."""
-        settings = {"raw": json.dumps({"theme": name})}
-        self.ask("lab/api/settings/@jupyterlab/apputils-extension:themes", "PUT", settings)
 
 
 @contextmanager
@@ -219,6 +229,7 @@ class OpenNotebook:
         menus.get_by_text("Theme", exact=True).hover()
         menus.get_by_text(name, exact=True).click()
         self.page.wait_for_selector(f"body[data-jp-theme-name='{name}']", state="attached")
+        self.page.wait_for_selector("#jupyterlab-splash", state="detached")
         self.page.mouse.move(2, 2)
 
     def run_all(self, limit: float = 120) -> None:
@@ -280,10 +291,10 @@ class Shown:
         self.box.evaluate("box => box.scrollIntoView()")
 
     @property
-    def height(self) -> float:
-        """In pixels of the screen."""
-        height: float = self.box.evaluate("box => box.getBoundingClientRect().height")
-        return height
+    def heights(self) -> tuple[float, float, float]:
+        """In pixels: from its title to the end of the first line of its words, all of it, the part of a page for it."""
+        first, whole, page = self.box.evaluate(_HEIGHTS)
+        return first, whole, page
 
     @property
     def words(self) -> str:
@@ -343,6 +354,11 @@ class Shown:
             self.notebook.page.wait_for_timeout(50)  # between two looks
 
 
+_HEIGHTS = """box => {
+    const [whole, words] = [box, box.querySelector(".dk-words")].map(it => it.getBoundingClientRect());
+    const page = box.closest(".jp-NotebookPanel-notebook").getBoundingClientRect();
+    return [words.top + 24 - whole.top, whole.height, page.height];
+}"""
 _FETCH = """async image => {
     try {
         const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());

@@ -25,6 +25,7 @@ WHAT = ["a red bowl", "two letters", "the garden gate", "her bicycle"]
 SENTENCES = [HOSTILE, *(f"{who} {does} {what}." for who in WHO for does in DOES for what in WHAT)]
 TOPICS = ["hostile", *(what for _ in WHO for _ in DOES for what in WHAT)]
 TEACHERS, N, STEPS, HELD = 4, 16, 8, 4
+STUDENTS = {1: [60.0, 61.0], 4: [63.0, 63.5]}
 
 
 def cosines() -> np.ndarray:

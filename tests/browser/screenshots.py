@@ -6,19 +6,17 @@ Runs the lessons that show them in JupyterLab, in a window of 1280 x 800, and wr
 from __future__ import annotations
 
 import argparse
-import re
 import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Browser
 
-from distillcse_kit.notebooks import FOLDER
+from .conftest import TRAINING_IN_SIGHT
+from .lab import ROOT, OpenNotebook, Server, Shown, chromium, copy_lessons, find_chromium, jupyterlab
 
-from .lab import ROOT, OpenNotebook, Server, Shown, chromium, find_chromium, jupyterlab
-
-# Explorer: the lesson that shows it. The training monitor's lesson gets an empty store, so that it has what to watch.
+# Explorer: the lesson that shows it.
 LESSONS = {
-    "training-monitor": "01_contrastive_teacher",
+    "training-monitor": TRAINING_IN_SIGHT,
     "teacher-variance": "02_teacher_logit_variance",
     "group-p": "03_group_p_shuffling",
     "ensemble": "04_teacher_ensembles",
@@ -38,21 +36,11 @@ def take(browser: Browser, server: Server, kind: str, out: Path) -> None:
             notebook.set_theme(theme)
             shown.to_the_top()
             notebook.page.screenshot(path=out / f"{kind}-{name}.png")
-        print(f"{kind}: {shown.height:.0f} pixels high")
+        _, whole, page = shown.heights
+        print(f"{kind}: {whole:.0f} pixels high, of which a page shows {page:.0f}")
     finally:
         notebook.close()
         server.stop_kernels()
-
-
-def prepare(folder: Path, profile: str, fresh: Path) -> None:
-    """Copies of the lessons that run on the profile."""
-    folder.mkdir()
-    for kind, name in LESSONS.items():
-        text = (FOLDER / f"{name}.ipynb").read_text(encoding="utf-8")
-        text = re.sub(r'profile: str = \\"\w+\\"', f'profile: str = \\\\"{profile}\\\\"', text)
-        if kind == "training-monitor":
-            text = text.replace('store: str = \\"\\"', f'store: str = \\"{fresh}\\"')
-        (folder / f"{name}.ipynb").write_text(text, encoding="utf-8")
 
 
 def main() -> None:
@@ -69,7 +57,9 @@ def main() -> None:
     store = given.store or ROOT / "runs" / f"course-{given.profile}" / "store"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        prepare(folder / "notebooks", given.profile, folder / "fresh-store")
+        parameters: dict[str, dict[str, str]] = {name: {"profile": given.profile} for name in LESSONS.values()}
+        parameters[TRAINING_IN_SIGHT]["store"] = str(folder / "empty-store")
+        copy_lessons(folder / "notebooks", parameters)
         with jupyterlab(folder / "notebooks", folder / "home", store.absolute()) as server:
             for kind in given.only:
                 with chromium(executable) as browser:

@@ -25,8 +25,9 @@ explorers.GroupPExplorer(cosines[0, 0], sentences[0]).show("group_p")
 explorers.TeacherVarianceExplorer(cosines, sentences).show("teacher_variance")
 """,
     """
-students = {1: [60.0, 61.0], 4: [63.0, 63.5]}
-explorers.EnsembleExplorer(cosines[:, 0], sentences[0], sample.graded_pairs(), students).show("ensemble")
+explorers.EnsembleExplorer(
+    cosines[:, 0], sentences[0], sample.graded_pairs(), sample.STUDENTS
+).show("ensemble")
 """,
     """
 lab = sample.laboratory(here)

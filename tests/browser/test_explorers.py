@@ -12,9 +12,10 @@ import pytest
 import torch
 from scipy import stats
 
-from distillcse_kit import targets, variance
+from distillcse_kit import explorers, targets, variance
 from distillcse_kit.ablation import Ablation
 from distillcse_kit.evaluation.statistics import seed_interval
+from distillcse_kit.explorers import Explorer
 from distillcse_kit.explorers.teacher_variance import SUBSETS
 
 from . import sample
@@ -61,6 +62,14 @@ def of(kind: str) -> pytest.MarkDecorator:
 
 
 COSINES = sample.cosines()
+TEXTS = sample.batches()
+
+
+def as_computed(shown: Shown, explorer: Explorer) -> None:
+    """The picture in the browser is that of the explorer here, once it is put into the state that the browser shows."""
+    for name, value in shown.state.items():
+        setattr(explorer, name, tuple(value) if isinstance(value, list) else value)
+    assert shown.picture == explorer.image.value
 
 
 # ---------------------------------------------------------------- what all of them promise
@@ -80,6 +89,8 @@ def test_everything_fits_a_window_of_1280_pixels(shown: Shown) -> None:
         }"""
     )
     assert cut_off == []
+    to_the_words, _, page = shown.heights
+    assert to_the_words <= page, "from the title to the words is more than a window of 800 pixels shows"
 
 
 # ---------------------------------------------------------------- one by one
@@ -104,11 +115,12 @@ def test_group_p(shown: Shown) -> None:
     shown.says(group_p_words(0.2, 1))
     shown.press(shown.control("row").locator("select"), "3", row=3)
     shown.says(group_p_words(0.2, 1, row=3))
+    as_computed(shown, explorers.GroupPExplorer(COSINES[0, 0], TEXTS[0]))
 
 
 @of("teacher-variance")
 def test_teacher_variance(shown: Shown) -> None:
-    upper = np.triu_indices(sample.N, 1)
+    upper, local = np.triu_indices(sample.N, 1), explorers.TeacherVarianceExplorer(COSINES, TEXTS)
     shown.press(shown.control("teachers").locator(".dk-box-1 input"), "Space", teachers=[0, 2, 3])
     some = COSINES[[0, 2, 3], 0]
     noise = np.sqrt((some.std(axis=0, ddof=1)[upper] ** 2).mean())
@@ -118,6 +130,7 @@ def test_teacher_variance(shown: Shown) -> None:
     shown.says(f"mean cosine {COSINES[[0, 2, 3], 1].mean(axis=0)[upper].mean():.3f}")
 
     views = shown.control("view")
+    as_computed(shown, local)
     shown.press(views.get_by_role("button", name="two teachers"), "Enter", view="two teachers")
     across, upwards = COSINES[0, 1][upper], COSINES[1, 1][upper]
     shown.says(f"Pearson {stats.pearsonr(across, upwards)[0]:.3f}")
@@ -128,6 +141,7 @@ def test_teacher_variance(shown: Shown) -> None:
     shown.says(f"Mean of 3: {law.noise_share(3):.1%} of the variance")
     shown.slide("averaged", 2, "ArrowLeft")
     shown.says(f"Mean of 2: {law.noise_share(2):.1%} of the variance")
+    as_computed(shown, local)
 
 
 @of("ensemble")
@@ -143,6 +157,7 @@ def test_ensemble(shown: Shown) -> None:
     shown.notebook.wait_until(
         lambda: first_row(shown)[::2] == [f"{q.max() / q.sum():.2f}", nearest], "the nearest sentence is listed"
     )
+    as_computed(shown, explorers.EnsembleExplorer(COSINES[:, 0], TEXTS[0], (pairs, gold), sample.STUDENTS))
 
 
 def first_row(shown: Shown) -> list[str]:
@@ -168,6 +183,10 @@ def test_ablation_compares_trains_and_cancels(shown: Shown, folder: Path) -> Non
     usual = ablation.stored()[ablation.usual]
     shown.says(f"Stored: {seed_interval(list(usual.values()))} on dev, 2 seeds.")
     assert not shown.button("train").is_enabled() and not shown.button("cancel").is_enabled()
+    local = explorers.AblationExplorer(
+        ablation.stored(), ablation.usual, ablation.train, ablation.seeds, ablation.choices
+    )
+    as_computed(shown, local)
 
     shown.slide("weight", 2.0)
     wanted = replace(ablation.usual, weight=2.0)
@@ -218,6 +237,8 @@ def test_typed_text_is_text(shown: Shown, folder: Path) -> None:
     shown.notebook.wait_until(lambda: first_row(shown)[1] == nearest, f"{nearest!r} is the teacher's nearest")
     view = shown.control("view").get_by_role("button", name="map of the sample")
     shown.press(view, "Enter", view="map of the sample")
+    encoders = {"base": sample.laboratory(folder).base, "teacher": teacher}
+    as_computed(shown, explorers.EmbeddingExplorer(encoders, sample.SENTENCES, sample.TOPICS))
 
     assert shown.notebook.page.locator("img[src='x'], .dk-explorer [onerror], .dk-words b").count() == 0
     assert shown.notebook.dialogs == [] and shown.notebook.errors() == []
