@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/
-PYTEST_ARGS ?= -n 2 --dist loadgroup
+PYTEST_ARGS ?= -n 2 --dist loadgroup -m "not browser"
 .DEFAULT_GOAL := help
-.PHONY: help env course real sweeps has-data test check lab notebooks
+.PHONY: help env course real sweeps has-data test browser screenshots check lab notebooks
 
 help:  ## this list
 	@echo "DistillCSE Kit. Targets, each of which first makes what it needs:"
@@ -41,6 +41,14 @@ has-data:
 test: env  ## the tests (at most 5 minutes)
 	@echo "Running the tests: at most 5 minutes ..."
 	@OMP_NUM_THREADS=1 $(RUN)python -m pytest $(PYTEST_ARGS)
+
+browser: env  ## notebooks and explorers in a real JupyterLab, driven by a browser (at most 6 minutes; without one they skip)
+	@echo "Running all notebooks in JupyterLab, and moving their explorers: at most 6 minutes, less after make course ..."
+	@$(RUN)python -m pytest tests/browser
+
+screenshots: course  ## the pictures in figures/explorers again, in both themes (4 minutes; needs a browser)
+	@echo "Taking pictures of all explorers in JupyterLab, light and dark: about 4 minutes ..."
+	@$(RUN)python -m tests.browser.screenshots
 
 check: env  ## style, types, and whether the notebooks are what their sources give (1 minute)
 	@echo "Checking style, types and notebooks: about a minute ..."

@@ -226,15 +226,19 @@ def batch_losses(
     settings: TrainingSettings,
     distillation: Distillation | None,
     generator: torch.Generator,
+    mask_generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
-    """All losses of one batch: "loss" = l_cl + lambda l_distill + mu l_mlm (Eq 3), and its parts."""
+    """All losses of one batch: "loss" = l_cl + lambda l_distill + mu l_mlm (Eq 3), and its parts.
+
+    ``generator`` shuffles, ``mask_generator`` is that of ``two_views``.
+    """
     parts: dict[str, Tensor] = {}
     distil_only = distillation is not None and distillation.settings.distil_only
     if distil_only:
         view_a = trainee(batch)
         loss = view_a.new_zeros(())
     else:
-        view_a, view_b = two_views(trainee, batch)
+        view_a, view_b = two_views(trainee, batch, mask_generator)
         loss = parts["contrastive"] = contrastive_loss(view_a, view_b, settings.temperature)
     if distillation is not None:
         wanted = distillation.settings
@@ -396,6 +400,9 @@ class Trainer:
         if compiled:
             self.model = Compiled(self.model)
         self.generator = torch.Generator().manual_seed(settings.seed)
+        # One of its own, so that whatever else draws or reseeds meanwhile, such as a reader's cell, changes no run.
+        self.mask_generator = torch.Generator()
+        self.mask_generator.set_state(torch.get_rng_state())
         self.history: list[dict[str, float]] = []
         self.best_score, self.best_step = -math.inf, 0
         self.best: dict[str, Tensor] = {}
@@ -432,7 +439,9 @@ class Trainer:
         batch = self.trainee.encoder.pad(self.text.rows(rows, self.settings.max_tokens))
         self.model.train()
         with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(self.settings.precision, device)):
-            losses = batch_losses(self.model, batch, rows, self.settings, self.distillation, self.generator)
+            losses = batch_losses(
+                self.model, batch, rows, self.settings, self.distillation, self.generator, self.mask_generator
+            )
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * (1 - (step - 1) / self.settings.steps)
         self.accelerator.backward(losses["loss"])
@@ -465,7 +474,7 @@ class Trainer:
         tensors = {
             "trainee": self.trainee.state_dict(),
             "best": self.best,
-            "shuffling": {"generator": self.generator.get_state()},
+            "generators": {"shuffling": self.generator.get_state(), "masks": self.mask_generator.get_state()},
         }
         state = {"step": step, "history": self.history, "best_score": self.best_score, "best_step": self.best_step}
         save_checkpoint(self.checkpoint, tensors, self.optimiser, state)
@@ -477,7 +486,8 @@ class Trainer:
         tensors, state = found
         self.trainee.load_state_dict(tensors["trainee"])
         self.best = tensors["best"]
-        self.generator.set_state(tensors["shuffling"]["generator"])
+        self.generator.set_state(tensors["generators"]["shuffling"])
+        self.mask_generator.set_state(tensors["generators"]["masks"])
         self.history, self.best_score, self.best_step = state["history"], state["best_score"], state["best_step"]
         return int(state["step"])
 

@@ -15,7 +15,7 @@ from distillcse_kit.threads import in_threads
 Batch = Mapping[str, Tensor]
 
 
-def two_views(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+def two_views(model: nn.Module, batch: Batch, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
     """``model(batch)`` twice, with gradient.
 
     With the dropout of ``use_cheap_dropout``, on a processor, each view draws its masks from a stream of its own, so
@@ -24,6 +24,7 @@ def two_views(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     Args:
         model: takes a batch of N sentences to [N, d]; what it returns is a function of its weights and the batch alone.
         batch: tensors with a row a sentence.
+        generator: draws a seed for each stream; None takes torch's global one, from which a single pass always draws.
 
     Returns:
         [N, d] and [N, d].
@@ -33,9 +34,8 @@ def two_views(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         return both.chunk(2)  # type: ignore[return-value]
     kind = next(iter(batch.values())).device.type
     precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-    passes = [
-        partial(_one_view, model, batch, seed, kind, precision) for seed in torch.randint(2**63 - 1, (2,)).tolist()
-    ]
+    seeds = torch.randint(2**63 - 1, (2,), generator=generator).tolist()
+    passes = [partial(_one_view, model, batch, seed, kind, precision) for seed in seeds]
     return _Both.apply(passes, *(weight for weight in model.parameters() if weight.requires_grad))
 
 

@@ -30,6 +30,7 @@ from distillcse_kit.training import (
     Corpus,
     DevEncoder,
     Distillation,
+    Progress,
     Run,
     Trainee,
     Trainer,
@@ -263,6 +264,23 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     assert found.folder.name == expected.folder.name
     assert same(found, expected) and found.history == expected.history
     assert not list((cut.root / "runs").glob("*.checkpoint"))
+
+
+@pytest.mark.parametrize("student", [False, True])
+def test_what_others_draw_meanwhile_changes_no_run(
+    tiny: Path, corpus: Corpus, dev: SentencePairs, tmp_path: Path, student: bool
+) -> None:
+    """A reader's cell that draws or reseeds while a run trains in the background."""
+    alone, disturbed = Store(tmp_path / "alone"), Store(tmp_path / "disturbed")
+    lessons = [lesson_of(store, tiny, corpus, shuffle="group_p") if student else None for store in (alone, disturbed)]
+    expected = train(alone, small(tiny), corpus, dev, lessons[0], label=None)
+
+    def cell(progress: Progress) -> None:
+        torch.manual_seed(progress.step)
+        torch.rand(7)
+
+    found = train(disturbed, small(tiny), corpus, dev, lessons[1], label=None, on_step=cell)
+    assert same(found, expected) and found.history == expected.history
 
 
 def test_other_settings_do_not_resume(

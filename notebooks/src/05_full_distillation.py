@@ -300,8 +300,8 @@ from distillcse_kit.explorers import AblationExplorer
 AblationExplorer(shipped_results(), scored_on="the average of four test sets").show("05_sweeps", figures, settings)
 
 # %% [markdown]
-# And the students in your own store, whoever trained them. A setting that is not there can be trained from here (in the
-# background: leave the other cells alone meanwhile).
+# And the students in your own store, whoever trained them. A setting that is not there can be trained from here; that
+# goes on in the background, while you turn other knobs.
 
 # %%
 ablation = Ablation(lab, teachers)

@@ -28,7 +28,7 @@ def executable() -> str:
 
     found = find_chromium()
     if found is None:
-        pytest.skip("These tests need a browser; get it with: apt-get install chromium")
+        pytest.skip("These tests need a browser; get it with: apt-get install chromium fonts-dejavu-core")
     return found
 
 

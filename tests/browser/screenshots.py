@@ -52,7 +52,7 @@ def main() -> None:
     given = parser.parse_args()
     executable = find_chromium()
     if executable is None:
-        parser.exit(2, "A browser is needed; get it with: apt-get install chromium\n")
+        parser.exit(2, "A browser is needed; get it with: apt-get install chromium fonts-dejavu-core\n")
     given.out.mkdir(parents=True, exist_ok=True)
     store = given.store or ROOT / "runs" / f"course-{given.profile}" / "store"
     with tempfile.TemporaryDirectory() as temporary:
