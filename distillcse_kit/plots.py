@@ -445,7 +445,7 @@ def draw_groups(axes: Sequence[Axes], row: RowGroups) -> None:
     bottom = least - 0.1 * (float(row.logits.max()) - least) - 1e-6
     _draw_bars(logits, ranks, bottom, row.logits, colours)
     logits.plot(ranks, row.shuffled, "k.", markersize=5)
-    logits.set_ylabel("teacher's cosine\n(dots: after one shuffle)")
+    logits.set_ylabel("teacher's cosine\n(dots: shuffled once)")
     targets.plot(ranks, row.before, "-", color=GREY, linewidth=1.5, label="before")
     targets.scatter(ranks, row.after, color=colours, s=18, label="after one shuffle", zorder=3)
     targets.step(ranks, row.mean, "k", where="mid", linewidth=1.5, label="group mean: average of all shuffles")

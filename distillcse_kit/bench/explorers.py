@@ -91,7 +91,7 @@ def _ablation() -> tuple[Explorer, list[Move]]:
     moves: list[Move] = []
     for name, values in wanted.items():
         moves += [("along", name), *((name, value) for value in (*values, getattr(usual, name)))]
-    return AblationExplorer(results, usual), moves
+    return AblationExplorer(results, usual, lambda *_: 0.0), moves  # with a trainer there is more to draw
 
 
 def _embedding() -> tuple[Explorer, list[Move]]:

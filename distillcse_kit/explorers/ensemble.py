@@ -144,7 +144,7 @@ class EnsembleExplorer(Explorer):
             ax.plot(len(chosen), score, "D", color=PALETTE[1], markersize=8, label="the chosen, raw")
         ax.set(xlim=(0.5, count + 0.5), xlabel="M, teachers in the mean", ylabel="Spearman × 100")
         ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-        ax.legend(loc="lower right", fontsize=8)
+        ax.legend(loc="best", fontsize=8)
 
     def _lines(self, chosen: list[int], score: float) -> list[str]:
         count = len(self.cosines)
