@@ -8,7 +8,7 @@ PYTEST_ARGS ?= -n 2 --dist loadgroup -m "not browser"
 
 help:  ## this list
 	@echo "DistillCSE Kit. Targets, each of which first makes what it needs:"
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 env: $(VENV)/.installed  ## the virtual environment .venv with everything, tests included (2 minutes, once)
 

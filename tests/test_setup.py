@@ -98,16 +98,17 @@ def test_package_data_is_declared() -> None:
 def test_make_help_names_every_target() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     told = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True, env=environment).stdout
-    for target in ("env", "course", "real", "test", "check", "lab", "notebooks"):
+    for target in ("env", "course", "real", "sweeps", "test", "browser", "screenshots", "check", "lab", "notebooks"):
         assert f"make {target} " in told
     without = subprocess.run(["make", "real"], cwd=ROOT, capture_output=True, text=True, env=environment)
     assert without.returncode != 0 and "make real DATA=folder" in without.stderr
 
 
-def test_ci_runs_check_test_and_course_in_that_order() -> None:
+def test_ci_runs_the_browser_last_on_what_the_course_has_left() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    assert re.findall(r"^make (\w+)", script.read_text(encoding="utf-8"), re.MULTILINE) == ["check", "test", "course"]
+    ran = re.findall(r"^make (\w+)", script.read_text(encoding="utf-8"), re.MULTILINE)
+    assert ran == ["check", "test", "course", "browser"]
 
 
 def test_licence_is_apache() -> None:
