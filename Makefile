@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/
 PYTEST_ARGS ?= -n 2 --dist loadgroup -m "not browser"
+PROFILE ?= laptop
 .DEFAULT_GOAL := help
 .PHONY: help env course real sweeps has-data test browser screenshots check lab notebooks
 
@@ -46,9 +47,9 @@ browser: env  ## notebooks and explorers in a real JupyterLab, driven by a brows
 	@echo "Running all notebooks in JupyterLab, and moving their explorers: at most 6 minutes, less after make course ..."
 	@$(RUN)python -m pytest tests/browser
 
-screenshots: course  ## the pictures in figures/explorers again, in both themes (4 minutes; needs a browser)
-	@echo "Taking pictures of all explorers in JupyterLab, light and dark: about 4 minutes ..."
-	@$(RUN)python -m tests.browser.screenshots
+screenshots: env  ## figures/explorers again, light and dark (needs a browser; 45 minutes, or 15 after that profile's course)
+	@echo "Taking pictures of all explorers in JupyterLab, $(PROFILE) profile; what the store lacks is trained first ..."
+	@$(RUN)python -m tests.browser.screenshots --profile $(PROFILE)
 
 check: env  ## style, types, and whether the notebooks are what their sources give (1 minute)
 	@echo "Checking style, types and notebooks: about a minute ..."

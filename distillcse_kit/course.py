@@ -25,6 +25,7 @@ import nbformat
 
 from distillcse_kit.config import profile_named
 from distillcse_kit.doctor import installed_versions
+from distillcse_kit.duration import duration
 from distillcse_kit.errors import KitError
 from distillcse_kit.notebooks import FOLDER, find_notebooks, read_notebook
 from distillcse_kit.store import write_json
@@ -127,7 +128,7 @@ def run_course(course: Course, say: Callable[[str], None] = print) -> list[Outco
     _write(out, record, outcomes)
     whole = "The whole course" if not course.notebooks else "The course, if whole,"
     say(f"{len(notebooks)} notebooks, profile {profile.name}, results in {out}.")
-    say(f"{whole} takes about {_duration(60 * profile.minutes)}; what its store already has is not made again.")
+    say(f"{whole} takes about {duration(60 * profile.minutes)}; what its store already has is not made again.")
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it has to say stands in the outcomes
     started = time.monotonic()
     with kernel_of_this_python():
@@ -141,7 +142,7 @@ def run_course(course: Course, say: Callable[[str], None] = print) -> list[Outco
             line = f"[{number}/{len(outcomes)}] {outcome.name:<28}{outcome.status:<8}{outcome.seconds:7.1f} s"
             say(f"{line}   {outcome.error}" if outcome.error else line)
     failed = sum(outcome.status == "failed" for outcome in outcomes)
-    say(f"{len(outcomes) - failed} ok, {failed} failed, {_duration(record['seconds'])}. {out / 'course.json'}")
+    say(f"{len(outcomes) - failed} ok, {failed} failed, {duration(record['seconds'])}. {out / 'course.json'}")
     return outcomes
 
 
@@ -251,12 +252,6 @@ def _record(course: Course, limit: float) -> dict[str, Any]:
 
 def _write(out: Path, record: dict[str, Any], outcomes: list[Outcome]) -> None:
     write_json(out / "course.json", record | {"notebooks": [asdict(outcome) for outcome in outcomes]})
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5_400 else f"{seconds / 3_600:.1f} hours"
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from distillcse_kit.data.pairs import SentencePairs
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.statistics import compare_by_seed, compare_with, seed_interval
 from distillcse_kit.explorers import AblationExplorer
+from distillcse_kit.explorers import ablation as module
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.sweep import SHIPPED
 from distillcse_kit.training import Cancelled, Corpus, Progress
@@ -135,16 +136,22 @@ class Held:
 WANTED = replace(USUAL, weight=2.0)
 
 
-def test_a_missing_setting_is_trained_and_lands_in_the_results() -> None:
-    held = Held()
+def test_a_missing_setting_is_trained_and_lands_in_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    held, now = Held(), [1_000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     explorer = AblationExplorer(RESULTS, WANTED, held, seeds=[0, 1])
     train, cancel = explorer.buttons["train"], explorer.buttons["cancel"]
     assert "press Train" in explorer.words.value and not train.disabled and cancel.disabled
     train.click()
-    held.until(4)
+    now[0] += 30  # 2 of the 8 steps of both seeds
+    held.until(2)
+    assert "dev 50.00; about 2 minutes left." in explorer.words.value
+    assert "Not stored: 2 of its 2 seeds." in explorer.words.value and "press Train" not in explorer.words.value
+    held.go_on.release()
+    held.until(2)
     assert train.disabled and not cancel.disabled and explorer.progress.layout.display == ""
     assert (explorer.progress.value, explorer.progress.max) == (4, 8)
-    assert "seed 0, step 4 of 4, loss 2.500, dev 60.00." in explorer.words.value
+    assert "seed 0, step 4 of 4, loss 2.500, dev 60.00; about 30 seconds left." in explorer.words.value
     waiting = explorer.image.value
     explorer.along = "teachers"  # the page answers meanwhile
     assert "seed 0, step 4 of 4" in explorer.words.value and explorer.image.value != waiting

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from distillcse_kit.ablation import CHOICES, SYMBOLS, Knobs, Results, shown
+from distillcse_kit.duration import duration
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.statistics import Comparison, compare_by_seed, seed_interval
 from distillcse_kit.explorers import controls
@@ -79,7 +80,7 @@ class AblationExplorer(Explorer):
         self._training: Knobs | None = None
         self._last: tuple[int, Progress] | None = None  # seed in training, and how far it is
         self._curves: dict[int, list[dict[str, float]]] = {}
-        self._repainted = 0.0
+        self._repainted = self._began = 0.0
         self._sheet = Sheet(
             1, 2 if trainer else 1, height=3.2, left=0.13, right=0.985, bottom=0.165, top=0.89, wspace=0.22
         )
@@ -158,7 +159,8 @@ class AblationExplorer(Explorer):
     def _draw_rows(
         self, ax: Axes, rows: Mapping[str, Mapping[int, float]], baseline: str, compared: Mapping[str, Comparison]
     ) -> None:
-        ax.set_title(f"{self.scored_on} along {SYMBOLS[self.along]}; grey: the chosen one")
+        grey = "grey: the chosen one" if baseline in rows else "the chosen one is not stored"
+        ax.set_title(f"{self.scored_on} along {SYMBOLS[self.along]}; {grey}")
         ax.set_axis_on()
         if not rows:
             ax.set_axis_off()
@@ -188,7 +190,8 @@ class AblationExplorer(Explorer):
             steps, scores = [row["step"] for row in history], [row["dev"] for row in history]
             ax.plot(steps, scores, line, marker="o", markersize=4, color=colour, label=f"seed {seed}")
         ax.set_axis_on()
-        if any(self._curves.values()):
+        if any(self._curves.values()) and self._last:
+            ax.set_xlim(0, 1.02 * self._last[1].steps)
             ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
             ax.set(xlabel="step", ylabel="Spearman × 100")
             ax.legend(loc="lower right", ncols=2)
@@ -203,8 +206,8 @@ class AblationExplorer(Explorer):
         if scores:
             lines.append(f"Stored: {seed_interval(list(scores.values()))} on {self.scored_on}, {len(scores)} seeds.")
         if self.missing:
-            how = "press Train" if self.trainer else "choose another value"
-            lines.append(f"Not stored: {len(self.missing)} of its {len(self.seeds)} seeds; {how}.")
+            how = "; choose another value" if self.trainer is None else "" if self._training else "; press Train"
+            lines.append(f"Not stored: {len(self.missing)} of its {len(self.seeds)} seeds{how}.")
         if compared:
             stars = sum(comparison.decided for comparison in compared.values())
             lines.append(f"{stars} of {len(compared)} other rows are told from the chosen one (star: Holm, 5%).")
@@ -219,15 +222,23 @@ class AblationExplorer(Explorer):
         dev = f", dev {progress.history[-1]['dev']:.2f}" if progress.history else ""
         return [
             f"Training {self._training}: seed {seed}, step {progress.step} of {progress.steps}, "
-            f"loss {progress.losses['loss']:.3f}{dev}."
+            f"loss {progress.losses['loss']:.3f}{dev}; about {duration(self.seconds_left)} left."
         ]
+
+    @property
+    def seconds_left(self) -> float:
+        """Of all seeds in training, at the pace so far."""
+        done, total = self.progress.value, self.progress.max
+        return (time.monotonic() - self._began) / max(done, 1) * (total - done)
 
     def _table(
         self, rows: Mapping[str, Mapping[int, float]], baseline: str, compared: Mapping[str, Comparison]
     ) -> list[list[str]]:
         if not rows:
             return []
-        table = [[SYMBOLS[self.along], "mean ± 95% interval", "seeds", "minus the chosen", "p, Holm", ""]]
+        table = [
+            [SYMBOLS[self.along], "mean ± 95% interval", "seeds", "minus the chosen, by seed", "p-value, Holm", ""]
+        ]
         for label, scores in rows.items():
             cells = [label, str(seed_interval(list(scores.values()))), str(len(scores))]
             if label in compared:
@@ -256,7 +267,7 @@ class AblationExplorer(Explorer):
             raise KitError("Something is being trained already; wait for it, or cancel it.")
         self.worker.wait()  # the last one has said its last word, and is about to end
         self._training, self._last, self._curves, self.message = self.chosen, None, {}, ""
-        self.progress.value, self.progress.layout.display = 0, ""
+        self.progress.value, self.progress.layout.display, self._began = 0, "", time.monotonic()
         self._refresh()
         self.worker.start(partial(self._work, self.chosen, self.missing, self.trainer))
 

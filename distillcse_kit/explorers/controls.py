@@ -127,8 +127,8 @@ class Checkboxes(widgets.HBox):
             option: widgets.Checkbox(False, description=text, indent=False, layout=widgets.Layout(width="auto"))
             for option, text in options.items()
         }
-        heading = widgets.Label(label, layout=widgets.Layout(width=f"{LABEL}px", justify_content="flex-end"))
-        row = widgets.HBox(list(self._boxes.values()), layout=widgets.Layout(flex_flow="row wrap", grid_gap="0 12px"))
+        heading = widgets.Label(label, layout=widgets.Layout(flex=f"0 0 {LABEL}px", justify_content="flex-end"))
+        row = widgets.HBox(list(self._boxes.values()), layout=widgets.Layout(flex_flow="row wrap", grid_gap="0 4px"))
         super().__init__([heading, row], layout=_layout(wide=True))
         for place, box in enumerate(self._boxes.values()):
             box.add_class(f"dk-box-{place}")

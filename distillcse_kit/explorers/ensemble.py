@@ -18,7 +18,7 @@ from distillcse_kit.evaluation.sts import spearman
 from distillcse_kit.explorers import controls
 from distillcse_kit.explorers.base import Explorer, Picture, between, same_batch
 from distillcse_kit.explorers.sheet import Sheet
-from distillcse_kit.plots import GREY, PALETTE, plain
+from distillcse_kit.plots import GREY, PALETTE
 from distillcse_kit.targets import row_targets
 
 TOP = 12
@@ -59,7 +59,8 @@ class EnsembleExplorer(Explorer):
     ) -> None:
         self.cosines, self.sentences = np.asarray(cosines, dtype=np.float64), list(sentences)
         same_batch(self.cosines.shape[-1], self.sentences)
-        self.pairs, self.students = pairs, dict(students or {})
+        self.pairs = pairs
+        self.students = {m: seed_interval(scores) for m, scores in sorted((students or {}).items())}
         if pairs is not None and np.shape(pairs[0]) != (len(self.cosines), len(pairs[1])):
             raise KitError("pairs needs the cosines of all its pairs under each of the teachers: [teachers, pairs].")
         self.teacher_temperature, self.scored_on = teacher_temperature, scored_on
@@ -116,15 +117,14 @@ class EnsembleExplorer(Explorer):
 
     def _draw_targets(self, ax: Axes, mean: np.ndarray, single: np.ndarray) -> None:
         ranks = np.arange(1, len(mean) + 1)
-        ax.vlines(ranks, 0, mean, color=PALETTE[0], alpha=0.4, linewidth=16, label="mean of the chosen")
+        ax.vlines(ranks, 0, mean, color=PALETTE[0], alpha=0.4, linewidth=16)
         across = np.broadcast_to(ranks, single.shape)
-        ax.plot(across.ravel(), single.ravel(), ".", color=PALETTE[1], markersize=6, label="each teacher alone")
+        ax.plot(across.ravel(), single.ravel(), ".", color=PALETTE[1], markersize=6)
         ax.set(xlim=(0.3, TOP + 0.7), ylim=(0, 1.02), xlabel="rank in the mean of the chosen (1 = largest)")
         ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         ax.set_ylabel("target q")
-        ax.set_title(plain(f"targets; anchor: {self.sentences[self.row]}", 48))
+        ax.set_title("targets: mean of the chosen (bars), each alone (dots)")  # a legend takes long to draw
         ax.grid(axis="x", visible=False)
-        ax.legend(loc="upper right", handlelength=1.2)
 
     def _draw_scores(self, ax: Axes, chosen: Sequence[int], score: float) -> None:
         ax.set_title(f"scores on {self.scored_on}")
@@ -135,16 +135,26 @@ class EnsembleExplorer(Explorer):
         count = len(self.cosines)
         ax.plot(np.ones(count), self.alone, ".", color=GREY, markersize=5, label="one teacher")
         ax.plot(range(1, count + 1), self.nested, "-", color=GREY, linewidth=1.5, label="first M teachers, raw")
-        for m, scores in sorted(self.students.items()):
-            interval = seed_interval(scores)
-            half = 0.0 if np.isnan(interval.half_width) else interval.half_width
-            label = "student of the first M" if m == min(self.students) else None
-            ax.errorbar(m + 0.08, interval.mean, half, fmt="s", color=PALETTE[2], capsize=3, markersize=5, label=label)
+        if self.students:
+            sizes, means = np.array(list(self.students)), [interval.mean for interval in self.students.values()]
+            half = np.nan_to_num([interval.half_width for interval in self.students.values()])  # one seed has none
+            ax.errorbar(
+                sizes + 0.08,
+                means,
+                half,
+                fmt="s",
+                color=PALETTE[2],
+                capsize=3,
+                markersize=5,
+                label="student of the first M",
+            )
         if chosen:
             ax.plot(len(chosen), score, "D", color=PALETTE[1], markersize=8, label="the chosen, raw")
         ax.set(xlim=(0.5, count + 0.5), xlabel="M, teachers in the mean", ylabel="Spearman × 100")
         ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-        ax.legend(loc="best", fontsize=8)
+        low, high = ax.get_ylim()
+        ax.set_ylim(low - 0.25 * (high - low), high)  # room for the legend: finding a free place would take too long
+        ax.legend(loc="lower right", ncols=2, fontsize=8)
 
     def _lines(self, chosen: list[int], score: float) -> list[str]:
         count = len(self.cosines)
@@ -166,7 +176,7 @@ class EnsembleExplorer(Explorer):
                 f"on average, {min(alone):.2f} to {max(alone):.2f}."
             )
         if self.students:
-            stored = "; ".join(f"M = {m}: {seed_interval(scores)}" for m, scores in sorted(self.students.items()))
+            stored = "; ".join(f"M = {m}: {interval}" for m, interval in self.students.items())
             lines.append(f"Students distilled from the first M teachers (mean ± 95% interval over seeds): {stored}.")
         return lines
 

@@ -13,6 +13,7 @@ import traitlets
 from IPython.display import display
 from matplotlib.axes import Axes
 
+from distillcse_kit.duration import duration
 from distillcse_kit.errors import KitError
 from distillcse_kit.explorers import controls
 from distillcse_kit.explorers.base import Explorer, Picture, between, is_headless
@@ -175,14 +176,10 @@ class TrainingMonitor(Explorer):
             return f"{share}, finished."
         if math.isnan(self.seconds_left):
             return f"{share}."
-        return f"{share}, about {_duration(self.seconds_left)} left."
+        return f"{share}, about {duration(self.seconds_left)} left."
 
 
 def _line(ax: Axes, title: str, steps: np.ndarray, values: np.ndarray, colour: str) -> None:
     ax.plot(steps, values, color=colour, marker="o" if len(steps) < 12 else "", markersize=4)
     ax.set_title(title)
     ax.set_xlabel("step")
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} seconds" if seconds < 90 else f"{seconds / 60:.0f} minutes"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.sync_api import Browser
@@ -14,30 +16,63 @@ from playwright.sync_api import Browser
 from .conftest import TRAINING_IN_SIGHT
 from .lab import ROOT, OpenNotebook, Server, Shown, chromium, copy_lessons, find_chromium, jupyterlab
 
-# Explorer: the lesson that shows it.
-LESSONS = {
-    "training-monitor": TRAINING_IN_SIGHT,
-    "teacher-variance": "02_teacher_logit_variance",
-    "group-p": "03_group_p_shuffling",
-    "ensemble": "04_teacher_ensembles",
-    "ablation": "05_full_distillation",
-    "embedding": "07_evaluate_and_compare",
-}
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+HOUR = 3_600
 
 
-def take(browser: Browser, server: Server, kind: str, out: Path) -> None:
-    """Both pictures of one explorer: the last one of its kind in its lesson."""
-    notebook = OpenNotebook(browser, server, f"{LESSONS[kind]}.ipynb")
+def begin_training(shown: Shown) -> None:
+    """Choose a larger p, which no lesson trains, and wait until its first student has a dev score."""
+    shown.press(shown.control("p").locator(".noUi-handle"), "ArrowRight")
+    shown.button("train").press("Enter")
+    shown.says(", dev ", limit=300)
+
+
+def end_training(shown: Shown) -> None:
+    shown.button("cancel").press("Enter")
+    shown.says("Cancelled", limit=60)
+
+
+def _nothing(_: Shown) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture: the first or the last explorer of its kind in a lesson, after ``begin`` and before ``end``."""
+
+    lesson: str
+    kind: str
+    last: bool = False
+    begin: Callable[[Shown], None] = _nothing
+    end: Callable[[Shown], None] = _nothing
+
+
+SCENES = {
+    "training-monitor": Scene(TRAINING_IN_SIGHT, "training-monitor"),
+    "teacher-variance": Scene("02_teacher_logit_variance", "teacher-variance"),
+    "group-p": Scene("03_group_p_shuffling", "group-p"),
+    "ensemble": Scene("04_teacher_ensembles", "ensemble", last=True),
+    "ablation": Scene("05_full_distillation", "ablation"),
+    "ablation-training": Scene("05_full_distillation", "ablation", True, begin_training, end_training),
+    "embedding": Scene("07_evaluate_and_compare", "embedding"),
+}
+
+
+def take(browser: Browser, server: Server, name: str, out: Path) -> None:
+    """Both pictures of one scene."""
+    scene = SCENES[name]
+    notebook = OpenNotebook(browser, server, f"{scene.lesson}.ipynb")
     try:
-        notebook.run_all(limit=900)
-        shown = Shown(notebook, kind, last=True)
-        for name, theme in THEMES.items():
+        notebook.run_all(limit=HOUR)
+        shown = Shown(notebook, scene.kind, scene.last)
+        scene.begin(shown)
+        for label, theme in THEMES.items():
             notebook.set_theme(theme)
             shown.to_the_top()
-            notebook.page.screenshot(path=out / f"{kind}-{name}.png")
+            notebook.page.screenshot(path=out / f"{name}-{label}.png")
         _, whole, page = shown.heights
-        print(f"{kind}: {whole:.0f} pixels high, of which a page shows {page:.0f}")
+        print(f"{name}: {whole:.0f} pixels high; a page shows {page:.0f} of them", flush=True)
+        scene.end(shown)
     finally:
         notebook.close()
         server.stop_kernels()
@@ -45,10 +80,10 @@ def take(browser: Browser, server: Server, kind: str, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", default="smoke", help="of the lessons (default: smoke)")
+    parser.add_argument("--profile", default="laptop", help="of the lessons (default: laptop)")
     parser.add_argument("--store", type=Path, help="what was computed before (default: runs/course-PROFILE/store)")
     parser.add_argument("--out", type=Path, default=ROOT / "figures" / "explorers", help="(default: figures/explorers)")
-    parser.add_argument("--only", nargs="+", choices=list(LESSONS), default=list(LESSONS), metavar="NAME")
+    parser.add_argument("--only", nargs="+", choices=list(SCENES), default=list(SCENES), metavar="NAME")
     given = parser.parse_args()
     executable = find_chromium()
     if executable is None:
@@ -57,13 +92,13 @@ def main() -> None:
     store = given.store or ROOT / "runs" / f"course-{given.profile}" / "store"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        parameters: dict[str, dict[str, str]] = {name: {"profile": given.profile} for name in LESSONS.values()}
+        parameters = {scene.lesson: {"profile": given.profile} for scene in SCENES.values()}
         parameters[TRAINING_IN_SIGHT]["store"] = str(folder / "empty-store")
         copy_lessons(folder / "notebooks", parameters)
         with jupyterlab(folder / "notebooks", folder / "home", store.absolute()) as server:
-            for kind in given.only:
+            for name in given.only:
                 with chromium(executable) as browser:
-                    take(browser, server, kind, given.out)
+                    take(browser, server, name, given.out)
 
 
 if __name__ == "__main__":
