@@ -452,7 +452,7 @@ def draw_groups(axes: Sequence[Axes], row: RowGroups) -> None:
     if targets.get_yscale() != "log":
         targets.set_yscale("log")
         targets.minorticks_off()
-    targets.set_ylim(max(float(row.before.min()) / 3, 1e-12), 3)
+    targets.set_ylim(max(float(row.before.min()) / 3, 1e-18), 3)
     targets.set_ylabel("target q (log scale)")
     targets.set_xlabel("rank of the logit before shuffling (1 = largest)")
     targets.legend(loc="upper right")

@@ -127,12 +127,14 @@ def no_dropout(other_vocabulary: Path, tmp_path: Path) -> Path:
 
 
 def trained_alike(run: Run, other: Run) -> bool:
-    """The same losses, and the same embeddings, to what the optimiser makes of rounding."""
+    """The same loss, and the same embeddings to what the optimiser makes of rounding: it takes a step of full size
+    along gradients that are nothing but rounding, too. There is one dev score, so that no tie of two decides."""
     untrained = SentenceEncoder.load(run.about["training"]["base"]).encode(SENTENCES[:9])
     one, two = (each.encoder().encode(SENTENCES[:9]) for each in (run, other))
-    losses = [[row["contrastive"] for row in each.history] for each in (run, other)]
-    assert np.abs(one - untrained).max() > 0.01  # they learned something
-    return losses[0] == pytest.approx(losses[1], rel=1e-4) and bool(np.abs(one - two).max() < 1e-3)
+    (loss,), (other_loss,) = ([row["contrastive"] for row in each.history] for each in (run, other))
+    moved = np.abs(one - untrained).max()
+    assert moved > 0.1  # they learned something
+    return loss == pytest.approx(other_loss, rel=1e-4) and bool(np.abs(one - two).max() < 0.02 * moved)
 
 
 def test_a_compiled_run_trains_as_one_that_is_not(
@@ -145,9 +147,9 @@ def test_a_compiled_run_trains_as_one_that_is_not(
 ) -> None:
     backend = Counting("eager")
     monkeypatch.setattr(training, "Compiled", partial(Compiled, backend=backend))
-    expected = train(store, settings_of(no_dropout, compile="off"), corpus, dev, label=None)
+    expected = train(store, settings_of(no_dropout, evaluate_every=3, compile="off"), corpus, dev, label=None)
     assert backend.graphs == 0
-    found = train(store, settings_of(no_dropout, compile="on"), corpus, dev, label=None)
+    found = train(store, settings_of(no_dropout, evaluate_every=3, compile="on"), corpus, dev, label=None)
     assert backend.graphs > 0 and messages(capsys) == []
     assert found.folder != expected.folder and trained_alike(found, expected)
 
@@ -185,10 +187,10 @@ def test_a_run_without_a_compiler_ends_and_one_sentence_says_how_to_mend_it(
     # Nothing that was compiled before, here or in another process, stands in for the compiler.
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
-    found = train(store, settings_of(no_dropout, compile="on"), corpus, dev, label=None)
+    found = train(store, settings_of(no_dropout, evaluate_every=3, compile="on"), corpus, dev, label=None)
     (message,) = messages(capsys)
     assert "no-such-compiler" in message and message.endswith(THE_FIX)
-    expected = train(store, settings_of(no_dropout, compile="off"), corpus, dev, label=None)
+    expected = train(store, settings_of(no_dropout, evaluate_every=3, compile="off"), corpus, dev, label=None)
     assert messages(capsys) == [] and trained_alike(found, expected)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -63,7 +64,33 @@ def test_the_table_has_intervals_differences_and_marks() -> None:
     assert plain[3].partition("[")[0].endswith(">-2.00 ") and plain[4].endswith(f">{min(2 * p_plain, 1):.3f}")
     assert plain[5].endswith(">*") and chosen[3].endswith(">the chosen one")
     assert fifth[2].endswith(">2") and fifth[4].endswith(f">{max(p_fifth, 2 * p_plain):.3f}")
-    assert fifth[5].endswith(">not told apart") and "1 of 2 other rows are told" in words
+    assert fifth[5].endswith(">not significant") and "1 of 2 other rows differs significantly" in words
+
+
+def test_the_picture_shows_differences_of_the_same_seed() -> None:
+    """So that bars and stars say the same: scores of two settings may overlap where every seed gains."""
+    ax = AblationExplorer(RESULTS, USUAL).paint().figure.axes[0]
+    diamonds = {line.get_ydata()[0]: line.get_xdata()[0] for line in ax.lines if line.get_marker() == "D"}
+    bars = {line.get_ydata()[0]: line.get_xdata() for line in ax.lines if line.get_linewidth() == 2.5}
+    assert diamonds == pytest.approx({0: -2.0, 1: 0.0, 2: -0.05})
+    expected = stats.ttest_rel([64.0, 64.4, 65.1], [66.0, 66.5, 67.0]).confidence_interval()
+    assert bars[0] == pytest.approx([expected.low, expected.high])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["not shuffled *", "0.1", "0.2"]
+    absolute = AblationExplorer(RESULTS, replace(USUAL, p=0.05)).paint().figure.axes[0]
+    scores = sorted(line.get_xdata()[0] for line in absolute.lines if line.get_marker() == "D")
+    assert scores == pytest.approx([64.5, 66.45, 66.5])
+
+
+def test_a_row_that_is_significant_alone_but_not_after_correction_is_said() -> None:
+    draws = np.random.default_rng(3)
+    gain = np.array([0.1, 0.9, 0.3, 1.2, 0.4])
+    others = {replace(USUAL, p=p): dict(enumerate(draws.normal(66, 1, size=5))) for p in (0.2, 0.3, 0.4, 0.5)}
+    usual = dict(enumerate(draws.normal(66, 1, size=5)))
+    row = {seed: usual[seed] + gain[seed] for seed in usual}
+    assert 0.0125 < stats.ttest_1samp(gain, 0).pvalue < 0.05
+    words = AblationExplorer({USUAL: usual, PLAIN: row, **others}, USUAL).words.value
+    plain = words.split("<tr>")[2].split("</td>")
+    assert plain[0].endswith(">not shuffled") and plain[5].endswith(">alone, but not after Holm")
 
 
 def test_another_knob_shows_other_rows_and_another_picture() -> None:
@@ -92,14 +119,14 @@ def test_every_choice_of_every_knob_can_be_shown(name: str) -> None:
 
 def test_a_setting_that_is_not_stored_is_said_and_compares_nothing() -> None:
     explorer = AblationExplorer(RESULTS, replace(USUAL, weight=2.0))
-    assert "Not stored: 3 of its 3 seeds" in explorer.words.value and "<table>" not in explorer.words.value
+    assert "No result is stored for 3 of its 3 seeds" in explorer.words.value and "<table" not in explorer.words.value
     assert explorer.buttons["train"].disabled and explorer.buttons["cancel"].disabled
 
 
 def test_without_results_a_start_is_needed() -> None:
     with pytest.raises(KitError, match="give a start"):
         AblationExplorer({})
-    assert "Not stored: 2 of its 2 seeds" in AblationExplorer({}, USUAL, seeds=[0, 1]).words.value
+    assert "No result is stored for 2 of its 2 seeds" in AblationExplorer({}, USUAL, seeds=[0, 1]).words.value
 
 
 # ---------------------------------------------------------------- training, with a trainer that tests hold in hand
@@ -145,16 +172,19 @@ def test_a_missing_setting_is_trained_and_lands_in_the_results(monkeypatch: pyte
     train.click()
     now[0] += 30  # 2 of the 8 steps of both seeds
     held.until(2)
-    assert "dev 50.00; about 2 minutes left." in explorer.words.value
-    assert "Not stored: 2 of its 2 seeds." in explorer.words.value and "press Train" not in explorer.words.value
+    assert "dev 50.00; in all about 2 minutes left." in explorer.words.value
+    assert (
+        "No result is stored for 2 of its 2 seeds." in explorer.words.value
+        and "press Train" not in explorer.words.value
+    )
     held.go_on.release()
     held.until(2)
     assert train.disabled and not cancel.disabled and explorer.progress.layout.display == ""
     assert (explorer.progress.value, explorer.progress.max) == (4, 8)
-    assert "seed 0, step 4 of 4, loss 2.500, dev 60.00; about 30 seconds left." in explorer.words.value
+    assert "seed 0 (1 of 2), step 4 of 4, loss 2.500, dev 60.00; in all about 30 seconds left." in explorer.words.value
     waiting = explorer.image.value
     explorer.along = "teachers"  # the page answers meanwhile
-    assert "seed 0, step 4 of 4" in explorer.words.value and explorer.image.value != waiting
+    assert "seed 0 (1 of 2), step 4 of 4" in explorer.words.value and explorer.image.value != waiting
     held.release()
     assert explorer.worker.wait(30)
     assert explorer.results[WANTED] == {0: 60.0, 1: 61.0} and held.seeds == [0, 1]
@@ -174,7 +204,7 @@ def test_cancelling_keeps_finished_seeds_and_training_again_takes_the_others() -
     held.release()
     assert explorer.worker.wait(30)
     assert explorer.results[WANTED] == {0: 60.0} and "Cancelled: p = 0.1" in explorer.words.value
-    assert not explorer.buttons["train"].disabled and "Not stored: 1 of its 2 seeds" in explorer.words.value
+    assert not explorer.buttons["train"].disabled and "No result is stored for 1 of its 2 seeds" in explorer.words.value
     explorer.train()
     assert explorer.worker.wait(30)
     assert explorer.results[WANTED] == {0: 60.0, 1: 61.0} and held.seeds == [0, 1, 1]

@@ -89,13 +89,13 @@ def test_words_say_what_the_library_computes_of_any_subset(
     assert f"Mean of {len(chosen)} of 4 teachers: seeds {', '.join(map(str, chosen))}." in words
     score = 100 * stats.spearmanr(pairs[0][list(chosen)].mean(axis=0), pairs[1]).statistic
     alone = [100 * stats.spearmanr(pairs[0][teacher], pairs[1]).statistic for teacher in chosen]
-    assert f"raw ensemble on dev: {score:.2f}. Its teachers alone: {np.mean(alone):.2f}" in words
+    assert f"averaged teachers themselves on dev: {score:.2f}. Each of them alone: {np.mean(alone):.2f}" in words
     if len(chosen) == 1:
         assert "nothing is averaged" in words and "Effective" not in words
     else:
         soft = Softness(cosines, 0.01).effective_temperature(chosen)
         two = [rank_agreement(cosines)[a, b] for a, b in itertools.combinations(chosen, 2)]
-        assert f"Effective temperature: {soft:.4f}." in words and f"Spearman × 100: {np.mean(two):.1f}." in words
+        assert f"Effective temperature: {soft:.4f};" in words and f"Spearman × 100: {np.mean(two):.1f}." in words
 
 
 def test_the_table_has_the_nearest_sentences_of_the_mean(explorer: EnsembleExplorer, cosines: np.ndarray) -> None:
@@ -131,7 +131,7 @@ def test_no_teacher_is_a_sentence_and_choosing_again_mends_it(explorer: Ensemble
 
 def test_without_pairs_there_are_no_scores(cosines: np.ndarray) -> None:
     explorer = EnsembleExplorer(cosines, SENTENCES)
-    assert "raw ensemble on" not in explorer.words.value and "Effective temperature" in explorer.words.value
+    assert "themselves on" not in explorer.words.value and "Effective temperature" in explorer.words.value
 
 
 def test_what_does_not_belong_together_is_refused(

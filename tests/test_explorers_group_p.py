@@ -50,11 +50,12 @@ def expected(cosines: np.ndarray, state: dict[str, Any]) -> list[str]:
         )
     ]
     return [
-        f"{len(sizes)} groups of {', '.join(map(str, sizes))} logits",
+        f"{len(sizes)} group{'s' * (len(sizes) > 1)} of {', '.join(map(str, sizes))} logits, cut by a softmax at "
+        f"temperature {state['temperature']:g} (",
         f"moves {float((after - before).abs().sum()) / 2:.0%} of",
         f"cross-entropy {loss:.2f} nats",
-        f"rank correlation {np.mean(ranks):.2f}.",
-        f"Bar {state['rank']}: cosine {batch[0, 1 + chosen]:.3f}, target {before[chosen]:.2g} before, "
+        f"Rank correlation with the unshuffled logits: {np.mean(ranks):.2f}.",
+        f"Bar {state['rank']} (grey band): cosine {batch[0, 1 + chosen]:.3f}, target {before[chosen]:.2g} before, "
         f"{after[chosen]:.2g} after",
         f"on average: sentence {rows[1 + chosen]} costs $5",
     ]
@@ -105,7 +106,7 @@ def test_values_that_make_no_sense_are_said(explorer: GroupPExplorer) -> None:
     explorer.p = 0.01
     assert "nothing can be shuffled" in explorer.words.value
     explorer.p = 1.0
-    assert "All logits are in one group" in explorer.words.value and "1 groups of 11 logits" in explorer.words.value
+    assert "All logits are in one group" in explorer.words.value and "1 group of 11 logits" in explorer.words.value
 
 
 @pytest.mark.parametrize(

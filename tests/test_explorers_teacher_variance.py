@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -41,12 +42,21 @@ def test_heat_maps_name_spread_stripe_and_pair(
     spread = used.std(axis=0, ddof=1)
     words = explorer.words.value.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">")
     noise = np.sqrt(used.var(axis=0, ddof=1)[PAIRS].mean())
-    assert f"over teachers {noise:.3f} ({noise / 0.01:.1f} teacher temperatures)" in words
+    assert (
+        f"over teachers {noise:.3f} ({noise / 0.01:.1f} tau_t: a factor of {math.exp(noise / 0.01):.3g} in a target)."
+        in words
+    )
     assert f"mean cosine {used.mean(axis=0)[PAIRS].mean():.3f}" in words
     stripe = max(range(N), key=lambda i: np.delete(spread[i], i).mean())
-    assert f"Brightest stripe, mean {np.delete(spread[stripe], stripe).mean():.3f}: sentence {stripe}: " in words
+    assert (
+        f"Brightest stripe, mean standard deviation {np.delete(spread[stripe], stripe).mean():.3f}: sentence {stripe}: "
+        in words
+    )
     i, j = max(zip(*PAIRS, strict=True), key=lambda pair: spread[pair])
-    assert f"Most disputed pair, {spread[i, j]:.3f}: sentences {i}: {SENTENCES[batch][i]} | {j}: " in words
+    assert (
+        f"Most disputed pair, standard deviation {spread[i, j]:.3f}: sentences {i}: {SENTENCES[batch][i]} | {j}: "
+        in words
+    )
 
 
 def test_by_rank(explorer: TeacherVarianceExplorer, cosines: np.ndarray) -> None:

@@ -48,7 +48,10 @@ class AblationExplorer(Explorer):
 
     title = "Ablations: what does one knob change?"
     first = "choose along which knob to look, then move that knob: the other rows are compared with the chosen one."
-    look = "a difference whose interval leaves out 0, and a star, which it keeps after all rows are taken together."
+    look = (
+        "a difference whose 95% interval leaves out 0; a star if it is still significant after Holm's correction for "
+        "all rows."
+    )
 
     along = traitlets.Unicode("p", help="the knob whose values are the rows, a name of ``ablation.SYMBOLS``")
     p = traitlets.Float(help="of Group-P, 0: not shuffled")
@@ -78,7 +81,7 @@ class AblationExplorer(Explorer):
         self.worker = Worker()
         self.message = ""
         self._training: Knobs | None = None
-        self._last: tuple[int, Progress] | None = None  # seed in training, and how far it is
+        self._last: tuple[str, Progress] | None = None  # the seed in training, and how far it is
         self._curves: dict[int, list[dict[str, float]]] = {}
         self._repainted = self._began = 0.0
         self._sheet = Sheet(
@@ -159,29 +162,39 @@ class AblationExplorer(Explorer):
     def _draw_rows(
         self, ax: Axes, rows: Mapping[str, Mapping[int, float]], baseline: str, compared: Mapping[str, Comparison]
     ) -> None:
-        grey = "grey: the chosen one" if baseline in rows else "the chosen one is not stored"
-        ax.set_title(f"{self.scored_on} along {SYMBOLS[self.along]}; {grey}")
+        against = rows.get(baseline)
+        than = "no result for the chosen one" if against is None else "minus the chosen one"
+        ax.set_title(f"{self.scored_on} along {SYMBOLS[self.along]}; {than}")
         ax.set_axis_on()
         if not rows:
             ax.set_axis_off()
             ax.text(0.5, 0.5, "nothing is stored here", transform=ax.transAxes, ha="center")
             return
-        intervals = [seed_interval(list(scores.values())) for scores in rows.values()]
-        colours = [GREY if label == baseline else PALETTE[0] for label in rows]
-        places = np.arange(len(rows))
-        half = [interval.half_width if interval.n > 1 else 0.0 for interval in intervals]
-        means = np.array([interval.mean for interval in intervals])
-        ax.hlines(places, means - half, means + half, colors=colours, linewidth=2.5)
-        ax.scatter(means, places, c=colours, marker="D", s=45, zorder=3)
-        dots = [(score, place + 0.24) for place, of in enumerate(rows.values()) for score in of.values()]
-        ax.plot(*zip(*dots, strict=True), ".", color=PALETTE[0], alpha=0.55, markersize=6)
-        if baseline in rows:
-            ax.axvline(means[list(rows).index(baseline)], color=GREY, linestyle="--", linewidth=1.2, zorder=0)
         decided = {label for label, comparison in compared.items() if comparison.decided}
+        for place, (label, scores) in enumerate(rows.items()):
+            # What is tested is the difference of the same seed: bars of the scores may overlap where it is plain.
+            values = (
+                list(scores.values())
+                if against is None
+                else [score - against[seed] for seed, score in scores.items() if seed in against]
+            )
+            if not values:
+                continue
+            interval = seed_interval(values)
+            colour = GREY if label == baseline else PALETTE[1] if label in decided else PALETTE[0]
+            half = interval.half_width if interval.n > 1 else 0.0
+            ax.plot([interval.mean - half, interval.mean + half], [place, place], color=colour, linewidth=2.5)
+            ax.plot(interval.mean, place, "D", color=colour, markersize=6.5)
+            if label != baseline:
+                ax.plot(values, np.full(len(values), place + 0.24), ".", color=colour, alpha=0.55, markersize=6)
+        if against is not None:
+            ax.axvline(0, color=GREY, linestyle="--", linewidth=1.2, zorder=0)
+        places = range(len(rows))
         ax.set_yticks(places, [f"{label} *" if label in decided else label for label in rows])
         ax.set_ylim(len(rows) - 0.4, -0.6)
         ax.grid(axis="y", visible=False)
-        ax.set_xlabel("Spearman × 100 (bar: 95% interval; dots: seeds)")
+        unit = "Spearman × 100" if against is None else "difference, paired by seed"
+        ax.set_xlabel(f"{unit} (bar: 95% interval; dots: seeds)")
 
     def _draw_curves(self, ax: Axes) -> None:
         ax.set_title("dev score in training")
@@ -207,10 +220,13 @@ class AblationExplorer(Explorer):
             lines.append(f"Stored: {seed_interval(list(scores.values()))} on {self.scored_on}, {len(scores)} seeds.")
         if self.missing:
             how = "; choose another value" if self.trainer is None else "" if self._training else "; press Train"
-            lines.append(f"Not stored: {len(self.missing)} of its {len(self.seeds)} seeds{how}.")
+            lines.append(f"No result is stored for {len(self.missing)} of its {len(self.seeds)} seeds{how}.")
         if compared:
             stars = sum(comparison.decided for comparison in compared.values())
-            lines.append(f"{stars} of {len(compared)} other rows are told from the chosen one (star: Holm, 5%).")
+            lines.append(
+                f"{stars} of {len(compared)} other rows {'differs' if stars == 1 else 'differ'} significantly from the "
+                "chosen one (*: p-value below 0.05 after Holm's correction)."
+            )
         return [*lines, *self._news()]
 
     def _news(self) -> list[str]:
@@ -218,11 +234,11 @@ class AblationExplorer(Explorer):
             return [self.message] if self.message else []
         if self._last is None:
             return [f"Training {self._training}: getting ready."]
-        seed, progress = self._last
+        where, progress = self._last
         dev = f", dev {progress.history[-1]['dev']:.2f}" if progress.history else ""
         return [
-            f"Training {self._training}: seed {seed}, step {progress.step} of {progress.steps}, "
-            f"loss {progress.losses['loss']:.3f}{dev}; about {duration(self.seconds_left)} left."
+            f"Training {self._training}: {where}, step {progress.step} of {progress.steps}, "
+            f"loss {progress.losses['loss']:.3f}{dev}; in all about {duration(self.seconds_left)} left."
         ]
 
     @property
@@ -236,18 +252,19 @@ class AblationExplorer(Explorer):
     ) -> list[list[str]]:
         if not rows:
             return []
-        table = [
-            [SYMBOLS[self.along], "mean ± 95% interval", "seeds", "minus the chosen, by seed", "p-value, Holm", ""]
-        ]
+        table = [[SYMBOLS[self.along], "mean ± 95% interval", "seeds"]]
+        if compared:
+            table[0] += ["difference, paired by seed", "p-value, Holm", ""]
         for label, scores in rows.items():
             cells = [label, str(seed_interval(list(scores.values()))), str(len(scores))]
             if label in compared:
                 difference, adjusted = compared[label].difference, compared[label].adjusted
                 interval = "" if difference.n == 1 else f" [{difference.low:+.2f}, {difference.high:+.2f}]"
-                mark = "*" if compared[label].decided else "not told apart"
+                alone = difference.low > 0 or difference.high < 0
+                mark = "*" if compared[label].decided else "alone, but not after Holm" if alone else "not significant"
                 cells += [f"{difference.mean:+.2f}{interval}", f"{adjusted:.3f}", mark]
-            else:
-                cells += ["the chosen one" if label == baseline else "", "", ""]
+            elif compared:
+                cells += ["the chosen one" if label == baseline else "no common seed", "", ""]
             table.append(cells)
         return table
 
@@ -299,7 +316,7 @@ class AblationExplorer(Explorer):
 
     def _stepped(self, seed: int, number: int, seeds: int, progress: Progress) -> None:
         self.worker.check()
-        self._last = seed, progress
+        self._last = f"seed {seed} ({number + 1} of {seeds})", progress
         self.progress.max = progress.steps * seeds
         self.progress.value = progress.steps * number + progress.step
         news = len(progress.history) > len(self._curves.get(seed, []))

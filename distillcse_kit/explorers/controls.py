@@ -16,6 +16,7 @@ WIDE = "836px"
 LABEL = 150  # pixels
 LONGEST = 22  # letters that a label of this width holds
 
+_FRAME = "1px solid rgba(128, 128, 128, 0.4)"  # shows which box a number belongs to, on light and dark
 _STYLE = {"description_width": f"{LABEL}px"}
 
 
@@ -124,7 +125,9 @@ class Checkboxes(widgets.HBox):
 
     def __init__(self, label: str, options: Mapping[Any, str]) -> None:
         self._boxes = {
-            option: widgets.Checkbox(False, description=text, indent=False, layout=widgets.Layout(width="auto"))
+            option: widgets.Checkbox(
+                False, description=text, indent=False, layout=widgets.Layout(width="auto", border=_FRAME)
+            )
             for option, text in options.items()
         }
         heading = widgets.Label(label, layout=widgets.Layout(flex=f"0 0 {LABEL}px", justify_content="flex-end"))

@@ -74,11 +74,10 @@ class EmbeddingExplorer(Explorer):
     """
 
     title = "Embeddings: type sentences, compare encoders"
-    first = "type three sentences, two of which mean the same in different words; then leave the field."
-    look = (
-        "which encoder puts the two with the same meaning together, and which one goes by words or finds everything "
-        "alike."
+    first = (
+        "compare the pairs 1, 2 (one scene, other words) and 1, 3 (same words); then type your own and leave the field."
     )
+    look = "which encoder goes by the meaning, which one by words, and which one finds everything alike."
 
     text = traitlets.Unicode("", help="sentences, one a line; the first five count")
     focus = traitlets.Int(0, help="the typed sentence whose neighbours are listed, place from 0")
@@ -203,18 +202,19 @@ class EmbeddingExplorer(Explorer):
 
     def _lines(self, found: Mapping[str, np.ndarray]) -> list[str]:
         typed = self.typed
+        near = f"Nearest to {self.focus + 1} among the {len(self.sample)} sentences of the sample, with their cosines:"
         lines = [f"{place}: {_short(line)}" for place, line in enumerate(typed, start=1)]
         if len([line for line in self.text.splitlines() if line.strip()]) > MOST_TYPED:
             lines.append(f"Only the first {MOST_TYPED} lines count.")
         if len(typed) < 2:
-            return [*lines, "Type a second sentence to compare the two."]
+            return [*lines, "Type a second sentence to compare the two.", near]
         pairs = np.triu_indices(len(typed), 1)
         said = []
         for label, vectors in found.items():
             cosines = (vectors @ vectors.T)[pairs]
             best = int(np.argmax(cosines))
             said.append(f"{label}: {pairs[0][best] + 1} and {pairs[1][best] + 1} ({cosines[best]:.2f})")
-        return [*lines, f"Most alike under {'; '.join(said)}."]
+        return [*lines, f"Most alike under {'; '.join(said)}.", near]
 
     def _table(self, found: Mapping[str, np.ndarray]) -> list[list[str]]:
         """Neighbours of the sentence in focus: a column an encoder."""

@@ -40,9 +40,10 @@ class EnsembleExplorer(Explorer):
     """
 
     title = "Ensembles: the mean of any teachers"
-    first = "untick all teachers but one, then tick them again one by one."
+    first = "untick teachers until few are left, then tick them again one by one."
     look = (
-        "on the left, bars stay put where single teachers' dots scatter; on the right, how fast the score rises with M."
+        "on the left, how far single teachers' dots scatter, and how little bars move once several are ticked; on the "
+        "right, how fast the score rises with M."
     )
 
     teachers = traitlets.Tuple(help="the chosen teachers, places from 0")
@@ -123,7 +124,7 @@ class EnsembleExplorer(Explorer):
         ax.set(xlim=(0.3, TOP + 0.7), ylim=(0, 1.02), xlabel="rank in the mean of the chosen (1 = largest)")
         ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         ax.set_ylabel("target q")
-        ax.set_title("targets: mean of the chosen (bars), each alone (dots)")  # a legend takes long to draw
+        ax.set_title("targets q: of the mean cosines (bars), of each teacher (dots)")  # a legend takes long to draw
         ax.grid(axis="x", visible=False)
 
     def _draw_scores(self, ax: Axes, chosen: Sequence[int], score: float) -> None:
@@ -134,7 +135,7 @@ class EnsembleExplorer(Explorer):
             return
         count = len(self.cosines)
         ax.plot(np.ones(count), self.alone, ".", color=GREY, markersize=5, label="one teacher")
-        ax.plot(range(1, count + 1), self.nested, "-", color=GREY, linewidth=1.5, label="first M teachers, raw")
+        ax.plot(range(1, count + 1), self.nested, "-", color=GREY, linewidth=1.5, label="mean of the first M")
         if self.students:
             sizes, means = np.array(list(self.students)), [interval.mean for interval in self.students.values()]
             half = np.nan_to_num([interval.half_width for interval in self.students.values()])  # one seed has none
@@ -149,7 +150,7 @@ class EnsembleExplorer(Explorer):
                 label="student of the first M",
             )
         if chosen:
-            ax.plot(len(chosen), score, "D", color=PALETTE[1], markersize=8, label="the chosen, raw")
+            ax.plot(len(chosen), score, "D", color=PALETTE[1], markersize=8, label="mean of the chosen")
         ax.set(xlim=(0.5, count + 0.5), xlabel="M, teachers in the mean", ylabel="Spearman × 100")
         ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
         low, high = ax.get_ylim()
@@ -163,8 +164,8 @@ class EnsembleExplorer(Explorer):
             soft = self.softness.effective_temperature(chosen)
             inside = self.agreement[np.ix_(chosen, chosen)][np.triu_indices(len(chosen), 1)].mean()
             lines += [
-                f"Effective temperature: {soft:.4f}. Read at {self.teacher_temperature:g}, the mean's targets on this "
-                "batch are as soft as one teacher's would be at that temperature.",
+                "A bar is not the mean of its dots: cosines are averaged before the softmax. Effective temperature: "
+                f"{soft:.4f}; the mean's targets at {self.teacher_temperature:g} are as soft as one teacher's at that.",
                 f"Agreement of two of the chosen on the order of a row, Spearman × 100: {inside:.1f}.",
             ]
         else:
@@ -172,8 +173,8 @@ class EnsembleExplorer(Explorer):
         if self.pairs is not None:
             alone = [self.alone[teacher] for teacher in chosen]
             lines.append(
-                f"Score of the raw ensemble on {self.scored_on}: {score:.2f}. Its teachers alone: {np.mean(alone):.2f} "
-                f"on average, {min(alone):.2f} to {max(alone):.2f}."
+                f"Score of the averaged teachers themselves on {self.scored_on}: {score:.2f}. Each of them alone: "
+                f"{np.mean(alone):.2f} on average, {min(alone):.2f} to {max(alone):.2f}."
             )
         if self.students:
             stored = "; ".join(f"M = {m}: {interval}" for m, interval in self.students.items())

@@ -36,8 +36,8 @@ class GroupPExplorer(Explorer):
     title = "Group-P, step by step"
     first = "move p from 0.01 to 1, then press Shuffle a few times."
     look = (
-        "each colour is a group. A shuffle moves the dots within their colour only; the black steps are what it gives "
-        "on average."
+        "a block of one colour is a group. A shuffle moves dots within their block only; black steps: what it gives on "
+        "average."
     )
 
     row = traitlets.Int(0, help="anchor: place of the sentence in the batch")
@@ -127,12 +127,14 @@ class GroupPExplorer(Explorer):
         now, before = self._cost(batch, shuffled=True), self._cost(batch, shuffled=False)
         bar = self.rank - 1
         lines = [
-            f"{len(sizes)} groups of {shown} logits. "
+            f"{len(sizes)} group{'s' * (len(sizes) > 1)} of {shown} logits, cut by a softmax at temperature "
+            f"{self.temperature:g} (the targets' is {self.teacher_temperature:g}).",
             f"This shuffle moves {moved:.0%} of the anchor's target probability to other sentences.",
-            "What it costs a student that agrees with the teacher, mean over the batch: "
-            f"cross-entropy {now.cross_entropy:.2f} nats ({before.cross_entropy:.2f} unshuffled), "
-            f"KL {now.kl:.2f} ({before.kl:.2f}), rank correlation {now.rank_correlation:.2f}.",
-            f"Bar {self.rank}: cosine {found.logits[bar]:.3f}, target {found.before[bar]:.2g} before, "
+            f"A student with the teacher's own cosines (at its temperature, {self.student_temperature:g}) would have, "
+            f"mean over the batch: cross-entropy {now.cross_entropy:.2f} nats ({before.cross_entropy:.2f} unshuffled), "
+            f"KL {now.kl:.2f} ({before.kl:.2f}). Rank correlation with the unshuffled logits: "
+            f"{now.rank_correlation:.2f}.",
+            f"Bar {self.rank} (grey band): cosine {found.logits[bar]:.3f}, target {found.before[bar]:.2g} before, "
             f"{found.after[bar]:.2g} after, {found.mean[bar]:.2g} on average: "
             f"{self.sentences[rows[found.columns[bar]]]}",
         ]

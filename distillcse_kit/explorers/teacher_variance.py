@@ -35,7 +35,7 @@ class TeacherVarianceExplorer(Explorer):
 
     title = "Teacher variance: what another seed would have said"
     first = "look at one view after the other; then untick teachers until two are left."
-    look = "bright stripes (sentences on which seeds disagree), noise above the gap by rank, how fast averaging pays."
+    look = "bright stripes: sentences on which seeds disagree. Below each picture stands what it says."
 
     view = traitlets.Unicode(HEAT, help="one of VIEWS")
     batch = traitlets.Int(0, help="place of the batch")
@@ -163,9 +163,10 @@ class TeacherVarianceExplorer(Explorer):
         lines = [
             f"{len(self.teachers)} teachers on {len(mean)} sentences: mean cosine {mean[pairs].mean():.3f}, standard "
             f"deviation over pairs {mean[pairs].std(ddof=1):.3f}, over teachers {noise:.3f} "
-            f"({noise / self.teacher_temperature:.1f} teacher temperatures).",
-            f"Brightest stripe, mean {by_sentence[stripe]:.3f}: sentence {self._named(stripe)}",
-            f"Most disputed pair, {spread[i, j]:.3f}: sentences {self._named(i)} | {self._named(j)}",
+            f"({noise / self.teacher_temperature:.1f} tau_t: a factor of "
+            f"{np.exp(min(noise / self.teacher_temperature, 700)):.3g} in a target).",
+            f"Brightest stripe, mean standard deviation {by_sentence[stripe]:.3f}: sentence {self._named(stripe)}",
+            f"Most disputed pair, standard deviation {spread[i, j]:.3f}: sentences {self._named(i)} | {self._named(j)}",
         ]
         return Picture(sheet.figure, "\n".join(lines))
 

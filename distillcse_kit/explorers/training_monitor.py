@@ -40,8 +40,8 @@ class TrainingMonitor(Explorer):
     title = "Training, live"
     first = "watch the loss fall; afterwards move the smoothing."
     look = (
-        "whether the dev score still rises when the information bound has reached its ceiling: then the loss has "
-        "nothing more to say about it."
+        "whether the dev score still rises after the information bound (right) has reached its ceiling. Then the loss "
+        "no longer says how good the embeddings are."
     )
 
     smoothing = traitlets.Int(10, help="steps in the running mean of losses, 1 to 50")
@@ -130,11 +130,15 @@ class TrainingMonitor(Explorer):
         _line(loss_ax, "loss (nats)", steps, losses, PALETTE[0])
         dev_steps, devs = np.array([row["step"] for row in self.history]), [row["dev"] for row in self.history]
         _line(dev_ax, "dev: Spearman × 100", dev_steps, np.array(devs), PALETTE[1])
-        _line(bound_ax, "ln N - contrastive loss (nats)", at, ceiling - contrastive, PALETTE[2])
+        _line(bound_ax, "information bound: ln N - loss (nats)", at, ceiling - contrastive, PALETTE[2])
         bound_ax.axhline(ceiling, color=GREY, linestyle="--", linewidth=1.2)
         bound_ax.set_ylim(min(0.0, *(ceiling - contrastive)) if len(at) else 0.0, 1.12 * ceiling)
         bound_ax.text(
-            0.02, ceiling, f"ceiling ln {self.batch_size}", transform=bound_ax.get_yaxis_transform(), va="bottom"
+            0.02,
+            ceiling,
+            f"ceiling: ln of batch size {self.batch_size}",
+            transform=bound_ax.get_yaxis_transform(),
+            va="bottom",
         )
         if self.steps:
             for ax in (loss_ax, dev_ax, bound_ax):
@@ -155,8 +159,8 @@ class TrainingMonitor(Explorer):
         ceiling = math.log(self.batch_size)
         if len(contrastive):
             lines.append(
-                f"The views share at least {ceiling - contrastive[-1]:.2f} nats; a batch of {self.batch_size} can show "
-                f"at most {ceiling:.2f}."
+                f"Information bound: the two views of a sentence share at least {ceiling - contrastive[-1]:.2f} nats; "
+                f"a batch of {self.batch_size} can show at most {ceiling:.2f}."
             )
         else:
             lines.append("This run has no contrastive loss, so nothing is shown of shared information.")

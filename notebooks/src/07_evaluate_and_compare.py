@@ -76,7 +76,7 @@ print(f"{lab.score(teacher):.2f} is what the store has")
 
 # %%
 student = lab.students("distillcse")[0]
-shown = {"base": lab.base, "SimCSE teacher": teacher.encoder(), "DistillCSE": student.encoder()}
+shown = {"base, no training": lab.base, "SimCSE teacher": teacher.encoder(), "DistillCSE": student.encoder()}
 figure, axes = new_axes(1, 3, width=14, height=3.8)
 for ax, (label, encoder) in zip(axes, shown.items(), strict=True):
     draw_pair_scatter(ax, pair_cosines(encoder, pairs), pairs.score, label)

@@ -97,12 +97,15 @@ def test_everything_fits_a_window_of_1280_pixels(shown: Shown) -> None:
 
 
 def group_p_words(p: float, seed: int, row: int = 0) -> str:
-    """What the first line says of a state."""
+    """What the first two lines say of a state."""
     order = np.roll(np.arange(sample.N), -row)
     batch = torch.from_numpy(COSINES[0, 0][np.ix_(order, order)]).float()
     found = targets.row_groups(batch, 0, p, 1.0, 0.01, seed)
     moved = 0.5 * float(np.abs(found.after - found.before).sum())
-    return f"{len(found.sizes)} groups of {', '.join(map(str, found.sizes))} logits. This shuffle moves {moved:.0%}"
+    return (
+        f"{len(found.sizes)} groups of {', '.join(map(str, found.sizes))} logits, cut by a softmax at temperature 1 "
+        f"(the targets' is 0.01).\nThis shuffle moves {moved:.0%}"
+    )
 
 
 @of("group-p")
@@ -149,7 +152,7 @@ def test_ensemble(shown: Shown) -> None:
     pairs, gold = sample.graded_pairs()
     shown.press(shown.control("teachers").locator(".dk-box-0 input"), "Space", teachers=[1, 2, 3])
     shown.says("Mean of 3 of 4 teachers: seeds 1, 2, 3.")
-    shown.says(f"{100 * stats.spearmanr(pairs[1:].mean(axis=0), gold)[0]:.2f}. Its teachers alone")
+    shown.says(f"{100 * stats.spearmanr(pairs[1:].mean(axis=0), gold)[0]:.2f}. Each of them alone")
     shown.press(shown.control("row").locator("select"), "4", row=4)
     # A row in which these three differ from all four.
     cosines = np.delete(COSINES[1:, 0].mean(axis=0)[4], 4)
@@ -192,9 +195,9 @@ def test_ablation_compares_trains_and_cancels(shown: Shown, folder: Path) -> Non
     shown.slide("weight", 2.0)
     wanted = replace(ablation.usual, weight=2.0)
     shown.says(f"Chosen: {wanted}.")
-    shown.says("Not stored: 2 of its 2 seeds; press Train.")
+    shown.says("No result is stored for 2 of its 2 seeds; press Train.")
     shown.press(shown.button("train"), "Enter")
-    shown.says(f"seed 0, step {sample.HELD} of {sample.STEPS}")
+    shown.says(f"seed 0 (1 of 2), step {sample.HELD} of {sample.STEPS}")
     assert not shown.button("train").is_enabled() and shown.button("cancel").is_enabled()
     assert shown.box.locator(".dk-progress").is_visible()
     # The page answers meanwhile.
