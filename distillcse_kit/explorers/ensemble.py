@@ -41,10 +41,7 @@ class EnsembleExplorer(Explorer):
 
     title = "Ensembles: the mean of any teachers"
     first = "untick teachers until few are left, then tick them again one by one."
-    look = (
-        "on the left, how far single teachers' dots scatter, and how little bars move once several are ticked; on the "
-        "right, how fast the score rises with M."
-    )
+    look = "left: how far single teachers' dots scatter, how little the bars move; right: how the score grows with M."
 
     teachers = traitlets.Tuple(help="the chosen teachers, places from 0")
     row = traitlets.Int(0, help="anchor: place of the sentence in the batch")
@@ -124,7 +121,7 @@ class EnsembleExplorer(Explorer):
         ax.set(xlim=(0.3, TOP + 0.7), ylim=(0, 1.02), xlabel="rank in the mean of the chosen (1 = largest)")
         ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         ax.set_ylabel("target q")
-        ax.set_title("targets q: of the mean cosines (bars), of each teacher (dots)")  # a legend takes long to draw
+        ax.set_title("targets: mean cosines (bars), each alone (dots)")  # a legend takes long to draw
         ax.grid(axis="x", visible=False)
 
     def _draw_scores(self, ax: Axes, chosen: Sequence[int], score: float) -> None:
