@@ -130,7 +130,7 @@ class TrainingMonitor(Explorer):
         _line(loss_ax, "loss (nats)", steps, losses, PALETTE[0])
         dev_steps, devs = np.array([row["step"] for row in self.history]), [row["dev"] for row in self.history]
         _line(dev_ax, "dev: Spearman × 100", dev_steps, np.array(devs), PALETTE[1])
-        _line(bound_ax, "information bound: ln N - loss (nats)", at, ceiling - contrastive, PALETTE[2])
+        _line(bound_ax, "bound: ln N - loss (nats)", at, ceiling - contrastive, PALETTE[2])
         bound_ax.axhline(ceiling, color=GREY, linestyle="--", linewidth=1.2)
         bound_ax.set_ylim(min(0.0, *(ceiling - contrastive)) if len(at) else 0.0, 1.12 * ceiling)
         bound_ax.text(

@@ -232,14 +232,18 @@ class OpenNotebook:
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")
         self.page.mouse.move(2, 2)
 
+    def begin(self) -> None:
+        """Choose "Run All Cells" in the menu."""
+        self.page.get_by_role("menuitem", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
     def run_all(self, limit: float = 120) -> None:
-        """Choose "Run All Cells" in the menu, and wait until all have run or one has failed.
+        """Begin, and wait until all cells have run or one has failed.
 
         Raises:
             AssertionError: a cell failed; the text holds its error.
         """
-        self.page.get_by_role("menuitem", name="Run", exact=True).click()
-        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        self.begin()
         self.wait_until(lambda: self.page.evaluate(_DONE), "all cells have run", limit)
         assert not self.errors(), "\n".join(self.errors())
 

@@ -38,17 +38,21 @@ def _nothing(_: Shown) -> None:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture: the first or the last explorer of its kind in a lesson, after ``begin`` and before ``end``."""
+    """A picture: the first or the last explorer of its kind in a lesson, after ``begin`` and before ``end``.
+
+    Of a lesson with ``until``, no more is run than it takes for the explorer's words to hold that text.
+    """
 
     lesson: str
     kind: str
     last: bool = False
     begin: Callable[[Shown], None] = _nothing
     end: Callable[[Shown], None] = _nothing
+    until: str = ""
 
 
 SCENES = {
-    "training-monitor": Scene(TRAINING_IN_SIGHT, "training-monitor"),
+    "training-monitor": Scene(TRAINING_IN_SIGHT, "training-monitor", until="finished"),
     "teacher-variance": Scene("02_teacher_logit_variance", "teacher-variance"),
     "group-p": Scene("03_group_p_shuffling", "group-p"),
     "ensemble": Scene("04_teacher_ensembles", "ensemble", last=True),
@@ -63,8 +67,12 @@ def take(browser: Browser, server: Server, name: str, out: Path) -> None:
     scene = SCENES[name]
     notebook = OpenNotebook(browser, server, f"{scene.lesson}.ipynb")
     try:
-        notebook.run_all(limit=HOUR)
+        if scene.until:
+            notebook.begin()
+        else:
+            notebook.run_all(limit=HOUR)
         shown = Shown(notebook, scene.kind, scene.last)
+        shown.says(scene.until, limit=HOUR)
         scene.begin(shown)
         for label, theme in THEMES.items():
             notebook.set_theme(theme)
