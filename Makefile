@@ -47,7 +47,7 @@ browser: env  ## notebooks and explorers in a real JupyterLab, driven by a brows
 	@echo "Running all notebooks in JupyterLab, and moving their explorers: at most 6 minutes, less after make course ..."
 	@$(RUN)python -m pytest tests/browser
 
-screenshots: env  ## figures/explorers again, light and dark (needs a browser; 45 minutes, or 15 after that profile's course)
+screenshots: env  ## figures/explorers again, light and dark (needs a browser; 10 minutes, and the course first if it has not run)
 	@echo "Taking pictures of all explorers in JupyterLab, $(PROFILE) profile; what the store lacks is trained first ..."
 	@$(RUN)python -m tests.browser.screenshots --profile $(PROFILE)
 
