@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,17 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, optimiser: torch.optim.Optimizer
+    path: Path, optimiser: torch.optim.Optimizer, wanted: Collection[str]
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
     """Read what ``save_checkpoint`` wrote, and set the optimiser and torch's random states to it.
 
+    Args:
+        path, optimiser: as there.
+        wanted: groups of tensors without which the caller cannot go on.
+
     Returns:
-        (tensors by group, state), or None where there is no checkpoint; a damaged one is deleted.
+        (tensors by group, state), or None where there is no checkpoint; one that is damaged, or lacks a group because
+        another version wrote it, is deleted.
     """
     if not path.is_file():
         return None
@@ -61,6 +67,9 @@ def load_checkpoint(
     for name, value in flat.items():
         group, _, rest = name.partition(".")
         groups.setdefault(group, {})[rest] = value
+    if not {*wanted, "random"} <= set(groups):
+        path.unlink()
+        return None
     restored = optimiser.state_dict()
     restored["state"] = {}
     for name, value in groups.pop("optimiser", {}).items():

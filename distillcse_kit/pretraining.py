@@ -259,7 +259,7 @@ class Pretraining:
 
     def resume(self) -> None:
         """Go on from the checkpoint if there is a whole one."""
-        if found := load_checkpoint(self.checkpoint, self.optimiser):
+        if found := load_checkpoint(self.checkpoint, self.optimiser, ("model", "masking")):
             tensors, state = found
             self.model.load_state_dict(tensors["model"])
             self.generator.set_state(tensors["masking"]["generator"])

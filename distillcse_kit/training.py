@@ -481,7 +481,7 @@ class Trainer:
 
     def _resume(self) -> int:
         """Go on from the checkpoint if there is a whole one: the number of steps already done, else 0."""
-        if not (found := load_checkpoint(self.checkpoint, self.optimiser)):
+        if not (found := load_checkpoint(self.checkpoint, self.optimiser, ("trainee", "best", "generators"))):
             return 0
         tensors, state = found
         self.trainee.load_state_dict(tensors["trainee"])

@@ -180,7 +180,7 @@ class AblationExplorer(Explorer):
             )
             if not values:
                 continue
-            interval = seed_interval(values)
+            interval = compared[label].difference if label in compared else seed_interval(values)
             colour = GREY if label == baseline else PALETTE[1] if label in decided else PALETTE[0]
             half = interval.half_width if interval.n > 1 else 0.0
             ax.plot([interval.mean - half, interval.mean + half], [place, place], color=colour, linewidth=2.5)

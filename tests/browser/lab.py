@@ -211,15 +211,18 @@ class OpenNotebook:
     def close(self) -> None:
         self.context.close()
 
-    def wait_until(self, holds: Callable[[], Any], what: str, limit: float = 60) -> None:
+    def wait_until(
+        self, holds: Callable[[], Any], what: str, limit: float = 60, instead: Callable[[], str] = str
+    ) -> None:
         """Return as soon as the condition holds, which the page or the kernel may take a while for.
 
         Raises:
-            AssertionError: it does not hold after ``limit`` seconds; says ``what`` was waited for.
+            AssertionError: it does not hold after ``limit`` seconds; says ``what`` was waited for, and what is there
+                ``instead``.
         """
         until = time.monotonic() + limit
         while not holds():
-            assert time.monotonic() < until, f"Not within {limit:.0f} seconds: {what}."
+            assert time.monotonic() < until, f"Not within {limit:.0f} seconds: {what}.\n{instead()}"
             self.page.wait_for_timeout(50)  # between two looks; the page's events are handled meanwhile
 
     def set_theme(self, name: str) -> None:
@@ -352,10 +355,9 @@ class Shown:
         Raises:
             AssertionError: they do not; says what they hold instead.
         """
-        until = time.monotonic() + limit
-        while text not in self.words:
-            assert time.monotonic() < until, f"The words hold no {text!r}:\n{self.words}"
-            self.notebook.page.wait_for_timeout(50)  # between two looks
+        self.notebook.wait_until(
+            lambda: text in self.words, f"the words hold {text!r}", limit, instead=lambda: self.words
+        )
 
 
 _HEIGHTS = """box => {
