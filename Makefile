@@ -32,7 +32,7 @@ real: has-data env  ## the course on your data and the laptop profile (40 minute
 
 sweeps: has-data env  ## the shipped tables again, on your data (90 minutes, resumes): make sweeps DATA=folder
 	@echo "Training and scoring all sweeps, laptop profile: about 90 minutes; a second start goes on where it stopped ..."
-	@for name in $$($(RUN)python -c 'from distillcse_kit.sweep import SWEEPS; print(*SWEEPS)'); do \
+	@for name in $$($(RUN)python -c 'from distillcse_kit.experiments.sweeps import SWEEPS; print(*SWEEPS)'); do \
 		$(RUN)distillcse sweep $$name --data-dir "$(DATA)" --json distillcse_kit/results/sweeps/$$name.json || exit 1; \
 	done
 
@@ -56,7 +56,7 @@ check: env  ## style, types, and whether the notebooks are what their sources gi
 	@$(RUN)ruff check .
 	@$(RUN)ruff format --check .
 	@$(RUN)mypy
-	@$(RUN)python -m distillcse_kit.notebooks --check
+	@$(RUN)python -m distillcse_kit.course.notebook_files --check
 
 lab: env  ## JupyterLab on the first notebook (stays open; stop with Ctrl-C)
 	@echo "Opening JupyterLab on the first notebook; Ctrl-C here stops it ..."
@@ -64,4 +64,4 @@ lab: env  ## JupyterLab on the first notebook (stays open; stop with Ctrl-C)
 
 notebooks: env  ## notebooks/*.ipynb again from notebooks/src/*.py (seconds)
 	@echo "Writing notebooks/*.ipynb from notebooks/src/*.py: a few seconds ..."
-	@$(RUN)python -m distillcse_kit.notebooks
+	@$(RUN)python -m distillcse_kit.course.notebook_files

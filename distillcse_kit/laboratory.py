@@ -17,16 +17,19 @@ from torch import Tensor
 
 from distillcse_kit.config import DistillationSettings, Profile, profile_named, with_changes
 from distillcse_kit.data.corpus import load_corpus
-from distillcse_kit.data.pairs import SentencePairs
+from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.data.sts import available_tasks, load_sts
-from distillcse_kit.encoder import SentenceEncoder
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
-from distillcse_kit.evaluation.baselines import tfidf_score
-from distillcse_kit.evaluation.sts import PAPER_TASKS, first_pairs, pair_cosines, pairs_fingerprint, score_pairs
-from distillcse_kit.jobs import Job, Workplace, score_all
+from distillcse_kit.evaluation.scoring import PAPER_TASKS, first_pairs, pair_cosines, pairs_fingerprint, score_pairs
+from distillcse_kit.evaluation.word_overlap import tfidf_score
+from distillcse_kit.method.ensemble import TeacherEnsemble
 from distillcse_kit.store import Store, save_array
-from distillcse_kit.teachers import TeacherEnsemble
-from distillcse_kit.training import Corpus, Run, Watcher
+from distillcse_kit.training.corpus import Corpus
+from distillcse_kit.training.loop import Watcher
+from distillcse_kit.training.parallel import score_all
+from distillcse_kit.training.run import Run
+from distillcse_kit.training.workplace import Job, Workplace
 
 
 @dataclass(frozen=True)

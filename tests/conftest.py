@@ -14,10 +14,10 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM
 
-from distillcse_kit.data.pairs import SentencePairs
-from distillcse_kit.pretraining import learn_vocabulary, new_tokenizer
+from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.store import Store
-from distillcse_kit.training import Corpus
+from distillcse_kit.training.corpus import Corpus
+from distillcse_kit.training.word_pieces import learn_vocabulary, new_tokenizer
 
 WHO = ["the cook", "a nurse", "the farmer", "my neighbour", "a pilot", "the teacher", "an old painter", "the judge"]
 DOES = ["washes", "paints", "buys", "breaks", "finds", "hides", "repairs", "forgets"]

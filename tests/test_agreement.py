@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from scipy.special import log_softmax, softmax
 
-from distillcse_kit.agreement import agreements, remaining_loss
+from distillcse_kit.analysis.agreement import agreements, remaining_loss
 from distillcse_kit.config import DistillationSettings
 from distillcse_kit.errors import KitError
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import SENTENCES
 
-from distillcse_kit import cli
-from distillcse_kit.data.sts import TASKS
+from distillcse_kit.command import main as cli
+from distillcse_kit.data.tasks import TASKS
 
 
 def corpus_of(

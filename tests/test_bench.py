@@ -13,21 +13,22 @@ import torch
 from scipy import stats
 from transformers import BertConfig
 
-from distillcse_kit import cli
 from distillcse_kit.bench import gpu, growth
-from distillcse_kit.bench import run as bench
-from distillcse_kit.bench.baselines import PlainTraining, group_p_loop, plain_model
+from distillcse_kit.bench import ratios as bench
 from distillcse_kit.bench.measure import Spread, calls_for, compare, ratio
 from distillcse_kit.bench.memory import peak_of_process
+from distillcse_kit.bench.plain_way import PlainTraining, group_p_loop, plain_model
 from distillcse_kit.bench.scores import compare_students, plain_way
 from distillcse_kit.bench.workshop import Extent
+from distillcse_kit.command import main as cli
 from distillcse_kit.config import DistillationSettings, Profile, TrainingSettings
-from distillcse_kit.data.pairs import SentencePairs
-from distillcse_kit.encoder import SentenceEncoder
+from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.shuffling import group_p_assignments
+from distillcse_kit.method.shuffling import group_p_assignments
 from distillcse_kit.store import Store
-from distillcse_kit.training import Corpus, Run
+from distillcse_kit.training.corpus import Corpus
+from distillcse_kit.training.run import Run
 
 
 def cosines_of(n: int) -> torch.Tensor:

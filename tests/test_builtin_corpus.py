@@ -15,23 +15,14 @@ import numpy as np
 import pytest
 
 from distillcse_kit.data import builtin
-from distillcse_kit.data.builtin import (
-    Scene,
-    Style,
-    article,
-    builtin_corpus,
-    builtin_pairs,
-    builtin_topics,
-    gold_similarity,
-    inflect,
-    load_lexicon,
-    plural,
-    realise,
-    sample_scene,
-    scene_pairs,
-    verb_group,
-)
-from distillcse_kit.data.pairs import SentencePairs
+from distillcse_kit.data.builtin import scene_pairs as scene_pairs_module
+from distillcse_kit.data.builtin.english import article, inflect, plural, verb_group
+from distillcse_kit.data.builtin.generator import builtin_corpus, builtin_pairs, builtin_topics
+from distillcse_kit.data.builtin.lexicon import load_lexicon
+from distillcse_kit.data.builtin.scene_pairs import scene_pairs
+from distillcse_kit.data.builtin.scenes import Scene, gold_similarity, sample_scene
+from distillcse_kit.data.builtin.wording import Style, realise
+from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.errors import KitError
 
 FUNCTION_WORDS = frozenset(
@@ -82,7 +73,7 @@ def test_same_seed_same_sentences_in_another_process() -> None:
     for hash_seed in ("1", "2"):
         run = subprocess.run(
             [sys.executable, "-c", code],
-            env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(builtin.__file__).parents[2])},
+            env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(builtin.__file__).parents[3])},
             capture_output=True,
             text=True,
             check=True,
@@ -131,7 +122,7 @@ def test_articles_agree_with_the_next_sound(corpus: list[str]) -> None:
 
 def test_lexicon_is_broad() -> None:
     lexicon = load_lexicon()
-    families = builtin._families()
+    families = scene_pairs_module.families()
     concepts = {concept.id for members in families.values() for concept in members}
     wordings = {w for members in families.values() for concept in members for w in concept.wordings}
     assert len(lexicon.topics) >= 40
@@ -144,7 +135,7 @@ def test_lexicon_is_broad() -> None:
 def test_synonyms_seldom_share_a_content_word() -> None:
     """Else word overlap would tell paraphrases from other pairs."""
     shared = total = 0
-    for members in builtin._families().values():
+    for members in scene_pairs_module.families().values():
         for concept in members:
             for first, second in itertools.combinations(concept.wordings, 2):
                 total += 1
@@ -293,7 +284,7 @@ def test_each_changed_role_lowers_gold(scenes: list[Scene]) -> None:
         for role in roles:
             if getattr(scene, role) is None:
                 continue
-            sibling = builtin._sibling_of(getattr(scene, role), rng)
+            sibling = scene_pairs_module.sibling_of(getattr(scene, role), rng)
             if sibling is None or sibling.id in {c.id for c in (scene.agent, scene.object) if c}:
                 continue
             other = replace(other, **{role: sibling})
@@ -308,7 +299,7 @@ def test_main_roles_weigh_more_than_details(scenes: list[Scene]) -> None:
     compared = 0
     for scene in scenes:
         if scene.kind == "event" and scene.object and scene.place:
-            main, detail = (builtin._replace_roles(scene, [role], rng) for role in ("object", "place"))
+            main, detail = (scene_pairs_module.replace_roles(scene, [role], rng) for role in ("object", "place"))
             if main and detail:
                 assert gold_similarity(scene, main) < gold_similarity(scene, detail)
                 compared += 1
@@ -320,7 +311,7 @@ def test_negation_opposites_and_numbers_lower_gold(scenes: list[Scene]) -> None:
     for scene in scenes:
         assert gold_similarity(scene, replace(scene, negated=not scene.negated)) == pytest.approx(2.5)
         assert gold_similarity(scene, replace(scene, agent_count=scene.agent_count + 2)) < 5.0
-        for concept in builtin._families()[scene.action.family] if scene.action.opposite else ():
+        for concept in scene_pairs_module.families()[scene.action.family] if scene.action.opposite else ():
             if concept.id == scene.action.opposite:
                 assert gold_similarity(scene, replace(scene, action=concept)) < 3.5
                 opposites += 1

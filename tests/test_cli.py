@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from conftest import SENTENCES
 
-from distillcse_kit import cli, doctor
+from distillcse_kit.command import machine as doctor
+from distillcse_kit.command import main as cli
+from distillcse_kit.command.flags import field_help
+from distillcse_kit.command.machine import Finding
+from distillcse_kit.command.shared import _laboratory
 from distillcse_kit.config import DistillationSettings, TrainingSettings
-from distillcse_kit.doctor import Finding
-from distillcse_kit.flags import field_help
-from distillcse_kit.pretraining import PretrainingSettings
+from distillcse_kit.training.masked_lm import PretrainingSettings
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -52,7 +54,7 @@ def files(tmp_path: Path, tiny: Path) -> dict[str, Path]:
 
 def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys, distillcse_kit.cli as c\n"
+        "import sys, distillcse_kit.command.main as c\n"
         "try: c.main(['--help'])\nexcept SystemExit: pass\n"
         "print([name for name in ('torch', 'transformers', 'datasets', 'papermill') if name in sys.modules])"
     )
@@ -242,10 +244,10 @@ def test_teach_distill_evaluate(
 def test_preset_and_single_flags_override_the_profile(files: dict[str, Path]) -> None:
     parser = cli._parser("distill")
     words = ["distill", "--preset", "authors-code", "--learning-rate", "0.5", "--store", str(files["store"])]
-    profile = cli._laboratory(parser.parse_args(words)).profile
+    profile = _laboratory(parser.parse_args(words)).profile
     assert (profile.name, profile.training.steps, profile.training.learning_rate) == ("laptop", 5_000, 0.5)
     assert (profile.distillation.student_temperature, profile.distillation.shuffle) == (0.025, "group_p")
-    profile = cli._laboratory(parser.parse_args(["distill", "--shuffle", "none"])).profile
+    profile = _laboratory(parser.parse_args(["distill", "--shuffle", "none"])).profile
     assert profile.distillation.shuffle == "none"
 
 

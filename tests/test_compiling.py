@@ -16,14 +16,17 @@ import torch._inductor.config
 from conftest import SENTENCES
 from torch import Tensor
 
-from distillcse_kit import training
-from distillcse_kit.compiling import STEPS_THAT_REPAY, Compiled, repays
 from distillcse_kit.config import TrainingSettings
-from distillcse_kit.data.pairs import SentencePairs
-from distillcse_kit.encoder import SentenceEncoder
+from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
+from distillcse_kit.fast.compiling import STEPS_THAT_REPAY, Compiled, repays
 from distillcse_kit.store import Store
-from distillcse_kit.training import Corpus, Run, Trainee, train
+from distillcse_kit.training import loop as training
+from distillcse_kit.training.corpus import Corpus
+from distillcse_kit.training.loop import train
+from distillcse_kit.training.objective import Trainee
+from distillcse_kit.training.run import Run
 
 THE_FIX = "Install a C++ compiler (on a GPU, triton), or set compile to off."
 

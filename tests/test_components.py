@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from distillcse_kit.components import disjoint_pairs, mean_squares, variance_components
+from distillcse_kit.analysis.parts_of_variance import disjoint_pairs, mean_squares, variance_components
 from distillcse_kit.errors import KitError
 
 

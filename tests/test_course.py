@@ -10,10 +10,11 @@ from typing import Any
 import nbformat
 import pytest
 
-from distillcse_kit import course as runner
-from distillcse_kit.course import Course, hidden_errors, notebook_parameters, run_course
+from distillcse_kit.course import runner
+from distillcse_kit.course.execution import hidden_errors
+from distillcse_kit.course.notebook_files import find_notebooks, read_notebook
+from distillcse_kit.course.runner import Course, notebook_parameters, run_course
 from distillcse_kit.errors import KitError
-from distillcse_kit.notebooks import find_notebooks, read_notebook
 
 pytestmark = pytest.mark.xdist_group("kernels")  # one kernel at a time
 

@@ -13,7 +13,8 @@ from conftest import SENTENCES
 from transformers import AutoModel, AutoTokenizer
 
 from distillcse_kit.config import POOLINGS
-from distillcse_kit.encoder import SentenceEncoder, TrainingHead, load_masked_lm
+from distillcse_kit.encoder.loading import load_masked_lm
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder, TrainingHead
 from distillcse_kit.errors import KitError
 
 MIXED = ["the cook", *SENTENCES[:9], "an apple " * 20, "a"]

@@ -10,9 +10,10 @@ import pytest
 from scipy import stats
 
 from distillcse_kit.data import sts
-from distillcse_kit.data.pairs import SentencePairs
-from distillcse_kit.data.sts import Task, load_sts
-from distillcse_kit.encoder import SentenceEncoder
+from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.data.sts import load_sts
+from distillcse_kit.data.tasks import Task
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation import (
     evaluate_sts,
@@ -23,7 +24,7 @@ from distillcse_kit.evaluation import (
     spearman,
     verdict,
 )
-from distillcse_kit.evaluation.sts import first_pairs, pairs_fingerprint
+from distillcse_kit.evaluation.scoring import first_pairs, pairs_fingerprint
 
 
 class Letters:

@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from distillcse_kit.ablation import CHOICES, SYMBOLS, Ablation, Knobs, shipped_results
 from distillcse_kit.config import DistillationSettings, Profile, TrainingSettings
-from distillcse_kit.data.pairs import SentencePairs
+from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.statistics import compare_by_seed, compare_with, seed_interval
+from distillcse_kit.experiments.ablation import CHOICES, SYMBOLS, Ablation, Knobs, shipped_results
+from distillcse_kit.experiments.sweep_result import SHIPPED
 from distillcse_kit.explorers import AblationExplorer
-from distillcse_kit.explorers import ablation as module
+from distillcse_kit.explorers import ablation_explorer as module
 from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.sweep import SHIPPED
-from distillcse_kit.training import Cancelled, Corpus, Progress
+from distillcse_kit.training.corpus import Corpus
+from distillcse_kit.training.loop import Cancelled, Progress
 
 USUAL = Knobs(0.1, 0.02, 0.01, 1.0, 1, "cls")
 PLAIN = replace(USUAL, p=0.0)

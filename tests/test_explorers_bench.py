@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from distillcse_kit import cli
-from distillcse_kit.bench import explorers as bench
+from distillcse_kit.bench import repaints as bench
+from distillcse_kit.command import main as cli
 from distillcse_kit.explorers import Explorer
 
 

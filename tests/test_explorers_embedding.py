@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 
 from distillcse_kit.errors import KitError
 from distillcse_kit.explorers import EmbeddingExplorer
-from distillcse_kit.explorers.embedding import MOST_TYPED, PROJECTION, SIMILARITY, principal_plane
+from distillcse_kit.explorers.embedding_explorer import MOST_TYPED, PROJECTION, SIMILARITY, principal_plane
 
 SAMPLE = [f"the {animal} {does} {where}" for animal in ("cat", "dog", "cow") for does in ("sees", "hears")
           for where in ("a house", "the sea")]  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from distillcse_kit.ensembles import Softness, mean_entropy, rank_agreement
+from distillcse_kit.analysis.softness import Softness, mean_entropy, rank_agreement
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.statistics import seed_interval
 from distillcse_kit.explorers import EnsembleExplorer

@@ -11,8 +11,8 @@ from scipy import stats
 
 from distillcse_kit.errors import KitError
 from distillcse_kit.explorers import GroupPExplorer
-from distillcse_kit.losses import distillation_loss
-from distillcse_kit.shuffling import group_p_assignments, group_p_shuffle
+from distillcse_kit.method.losses import distillation_loss
+from distillcse_kit.method.shuffling import group_p_assignments, group_p_shuffle
 
 N = 12
 SENTENCES = [f"sentence {i} costs $5 & <b>more</b>" for i in range(N)]

@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from distillcse_kit.ablation import SYMBOLS
-from distillcse_kit.bench.explorers import MAKERS
-from distillcse_kit.explorers import embedding, teacher_variance
+from distillcse_kit.bench.repaints import MAKERS
+from distillcse_kit.experiments.ablation import SYMBOLS
+from distillcse_kit.explorers import embedding_explorer as embedding
+from distillcse_kit.explorers import teacher_variance_explorer as teacher_variance
 
 VIEWS = {
     "teacher variance": [("view", view) for view in teacher_variance.VIEWS],

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from distillcse_kit import variance
+from distillcse_kit import analysis
 from distillcse_kit.errors import KitError
 from distillcse_kit.explorers import TeacherVarianceExplorer
-from distillcse_kit.explorers.teacher_variance import AVERAGING, HEAT, PAIR, RANK, TWO, VIEWS
+from distillcse_kit.explorers.teacher_variance_explorer import AVERAGING, HEAT, PAIR, RANK, TWO, VIEWS
 
 M, B, N = 4, 2, 14
 SENTENCES = [[f"sentence {b}.{i} & <b>more</b>" for i in range(N)] for b in range(B)]
@@ -22,7 +22,7 @@ SENTENCES = [[f"sentence {b}.{i} & <b>more</b>" for i in range(N)] for b in rang
 def cosines() -> np.ndarray:
     draw = np.random.default_rng(0)
     vectors = draw.normal(size=(B, N, 6)) + 0.5 * draw.normal(size=(M, B, N, 6)) + 0.8
-    return variance.batch_cosines(vectors)
+    return analysis.batch_cosines(vectors)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_heat_maps_name_spread_stripe_and_pair(
 
 def test_by_rank(explorer: TeacherVarianceExplorer, cosines: np.ndarray) -> None:
     explorer.view, explorer.batch, explorer.teachers = RANK, 1, (0, 2, 3)
-    found = variance.spread_by_rank(cosines[[0, 2, 3], 1:2])
+    found = analysis.spread_by_rank(cosines[[0, 2, 3], 1:2])
     assert f"at {found.unsettled:.0%} of the ranks" in explorer.words.value
     assert f"At rank 1: noise {found.noise[0]:.3f}, gap {found.gap[0]:.3f}." in explorer.words.value
 
@@ -93,7 +93,7 @@ def test_one_pair(explorer: TeacherVarianceExplorer, cosines: np.ndarray) -> Non
 @pytest.mark.parametrize("m", [1, 2, M])
 def test_averaging_falls_as_covariances_say(explorer: TeacherVarianceExplorer, cosines: np.ndarray, m: int) -> None:
     explorer.view, explorer.averaged = AVERAGING, m
-    rows = variance.row_centred(cosines[:, 0]).reshape(M, -1)
+    rows = analysis.row_centred(cosines[:, 0]).reshape(M, -1)
     covariance = rows @ rows.T / (N * (N - 2))
     shared = (covariance.sum() - np.trace(covariance)) / (M * (M - 1))
     own = np.trace(covariance) / M - shared

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from distillcse_kit.config import TrainingSettings
-from distillcse_kit.data.pairs import SentencePairs
+from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.errors import KitError
 from distillcse_kit.explorers import HEADLESS, TrainingMonitor, base
 from distillcse_kit.store import Store
-from distillcse_kit.training import Cancelled, Corpus, Progress, train
+from distillcse_kit.training.corpus import Corpus
+from distillcse_kit.training.loop import Cancelled, Progress, train
 
 LOSSES = [3.0, 2.0, 2.5, 1.0, 0.5, 0.75]
 ROWS = [{"step": 2, "dev": 50.0}, {"step": 4, "dev": 54.5}, {"step": 6, "dev": 52.25}]

@@ -11,8 +11,8 @@ import pytest
 import torch
 from conftest import SENTENCES
 
-from distillcse_kit.data.pairs import SentencePairs
-from distillcse_kit.encoder import SentenceEncoder
+from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation import geometry
 from distillcse_kit.evaluation.geometry import alignment, dropout_views, mean_cosine, measure_geometry, uniformity

@@ -9,11 +9,12 @@ from safetensors.numpy import load_file
 
 from distillcse_kit.config import DistillationSettings, TrainingSettings
 from distillcse_kit.data.corpus import load_corpus
-from distillcse_kit.data.pairs import SentencePairs
+from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.errors import KitError
-from distillcse_kit.jobs import Job, Workplace, processes_for, side_by_side
 from distillcse_kit.store import Store
-from distillcse_kit.training import Corpus
+from distillcse_kit.training.corpus import Corpus
+from distillcse_kit.training.parallel import processes_for, side_by_side
+from distillcse_kit.training.workplace import Job, Workplace
 
 
 def training(base: Path, seed: int, **changes: float) -> TrainingSettings:
@@ -32,7 +33,7 @@ def all_runs(place: Workplace, base: Path, parallel: bool) -> list[Path]:
 
 @pytest.fixture
 def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distillcse_kit.jobs.cpu_count", lambda: 2)
+    monkeypatch.setattr("distillcse_kit.training.parallel.cpu_count", lambda: 2)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
 
 
@@ -63,7 +64,7 @@ def test_other_processes_did_the_work_and_only_what_was_missing(
     def none_here(*_arguments: object) -> None:
         raise AssertionError("this process trained")
 
-    monkeypatch.setattr("distillcse_kit.training.Trainer", none_here)
+    monkeypatch.setattr("distillcse_kit.training.loop.Trainer", none_here)
     runs = place.make_all(jobs, "teachers", parallel=True)
     assert [run.seed for run in runs] == [0, 1, 2]
     assert (first.folder / "run.json").stat().st_mtime_ns == written
@@ -88,7 +89,7 @@ def test_one_call_is_left_to_the_caller() -> None:
 
 @pytest.mark.parametrize(("jobs", "cores", "gpu", "expected"), [(5, 2, False, 2), (1, 8, False, 1), (9, 8, True, 1)])
 def test_processes(jobs: int, cores: int, gpu: bool, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distillcse_kit.jobs.cpu_count", lambda: cores)
+    monkeypatch.setattr("distillcse_kit.training.parallel.cpu_count", lambda: cores)
     monkeypatch.setattr("torch.cuda.is_available", lambda: gpu)
     assert processes_for(jobs) == expected
     assert processes_for(100) <= 4

@@ -11,7 +11,7 @@ from scipy.special import rel_entr
 from torch import Tensor
 
 from distillcse_kit.errors import KitError
-from distillcse_kit.losses import (
+from distillcse_kit.method.losses import (
     DIVERGENCES,
     contrastive_loss,
     cosine_matrix,

@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from distillcse_kit.cli import _parser
+from distillcse_kit.command.flags import given
+from distillcse_kit.command.main import _parser
 from distillcse_kit.config import PROFILES, with_changes
-from distillcse_kit.encoder import MICRO, SentenceEncoder
+from distillcse_kit.encoder.loading import MICRO
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.evaluation import load_sts, score_pairs
-from distillcse_kit.flags import given
 from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.pretraining import PretrainingSettings
+from distillcse_kit.training.masked_lm import PretrainingSettings
 
 CARD = (MICRO / "README.md").read_text(encoding="utf-8")
 MADE = json.loads((MICRO / "pretraining.json").read_text(encoding="utf-8"))

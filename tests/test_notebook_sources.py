@@ -10,9 +10,16 @@ import nbformat
 import papermill
 import pytest
 
-from distillcse_kit import notebooks
+from distillcse_kit.course import notebook_files as notebooks
+from distillcse_kit.course.notebook_files import (
+    as_file,
+    differences,
+    find_notebooks,
+    from_source,
+    generate,
+    read_notebook,
+)
 from distillcse_kit.errors import KitError
-from distillcse_kit.notebooks import as_file, differences, find_notebooks, from_source, generate, read_notebook
 
 SOURCE = """\
 # %% [markdown]

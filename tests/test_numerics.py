@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 
 from distillcse_kit.config import DistillationSettings, TrainingSettings
-from distillcse_kit.dropout import CheapDropout, use_cheap_dropout
-from distillcse_kit.encoder import MICRO, SentenceEncoder
-from distillcse_kit.teachers import TeacherEnsemble
-from distillcse_kit.threads import sharing
-from distillcse_kit.training import Distillation, Trainee, batch_losses
+from distillcse_kit.encoder.loading import MICRO
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
+from distillcse_kit.fast.dropout import CheapDropout, use_cheap_dropout
+from distillcse_kit.fast.threads import sharing
+from distillcse_kit.method.ensemble import TeacherEnsemble
+from distillcse_kit.training.objective import Distillation, Trainee, batch_losses
 
 # About three times the worst that was measured, with both encoders, both kinds of attention and six seeds of the head
 # and the teachers (AVX-512 with bfloat16). Relative; gradients of all weights together, as one vector.

@@ -10,9 +10,9 @@ import torch
 from scipy import stats
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
-from distillcse_kit.dropout import CheapDropout, dropout_mask, use_cheap_dropout
-from distillcse_kit.encoder import SentenceEncoder
-from distillcse_kit.packed import ROUND, Layout, cls_state, hidden_states, is_like_bert
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
+from distillcse_kit.fast.dropout import CheapDropout, dropout_mask, use_cheap_dropout
+from distillcse_kit.fast.packing import ROUND, Layout, cls_state, hidden_states, is_like_bert
 
 SHAPE = {
     "vocab_size": 90,
@@ -92,7 +92,7 @@ def test_training_without_chance_is_the_same_too(kind: str) -> None:
 @pytest.mark.parametrize("multiple", [1, 16, 50, 64])
 def test_the_layout_puts_each_token_into_its_place(multiple: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the number of tokens is rounded up to: 38 tokens and 22 of padding stay 38, or become 48, 50 or 60."""
-    monkeypatch.setattr("distillcse_kit.packed.ROUND", multiple)
+    monkeypatch.setattr("distillcse_kit.fast.packing.ROUND", multiple)
     mask = batch()["attention_mask"]
     layout = Layout(mask, heads=3)
     count = {1: 38, 16: 48, 50: 50, 64: 60}[multiple]
@@ -132,7 +132,7 @@ def test_an_encoder_of_another_kind_goes_through_transformers_with_the_same_resu
     encoder = SentenceEncoder.load(tiny, pooling)
     text = ["the cook washes a red bowl", "two letters", "a pilot forgets the garden gate and an apple"]
     found = encoder.encode(text)
-    monkeypatch.setattr("distillcse_kit.encoder.is_like_bert", lambda model: False)
+    monkeypatch.setattr("distillcse_kit.encoder.sentence_encoder.is_like_bert", lambda model: False)
     expected = encoder.encode(text)
     torch.testing.assert_close(torch.from_numpy(found), torch.from_numpy(expected), atol=1e-5, rtol=1e-5)
 

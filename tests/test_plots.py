@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 from scipy import stats
 
-from distillcse_kit import plots, targets, variance
-from distillcse_kit.components import Component
+from distillcse_kit import analysis, plots
+from distillcse_kit.analysis import cost_of_shuffling as targets
+from distillcse_kit.analysis.parts_of_variance import Component
 from distillcse_kit.errors import KitError
 
 HISTORIES = {
@@ -26,7 +27,7 @@ HISTORIES = {
 def cosines() -> np.ndarray:
     """Three teachers, two batches of eight sentences."""
     draw = np.random.default_rng(0)
-    return variance.batch_cosines(variance.unit(draw.normal(size=(1, 2, 8, 6)) + 0.4 * draw.normal(size=(3, 2, 8, 6))))
+    return analysis.batch_cosines(analysis.unit(draw.normal(size=(1, 2, 8, 6)) + 0.4 * draw.normal(size=(3, 2, 8, 6))))
 
 
 SENTENCES = [f"sentence {i} costs $5 & <b>more</b>" for i in range(8)]
@@ -123,15 +124,15 @@ def test_frames_hold_the_numbers(cosines: np.ndarray) -> None:
 
 def test_the_figures_of_notebook_02_show_their_results(cosines: np.ndarray) -> None:
     figure, (one, two, three) = plots.new_axes(1, 3, width=12)
-    sample = variance.TwoSamples("q", np.array([3.0, 2, 1]), np.array([9.0, 4]))
+    sample = analysis.TwoSamples("q", np.array([3.0, 2, 1]), np.array([9.0, 4]))
     plots.draw_sorted_magnitudes(one, sample)
     assert lines_of(one)["training batches (3)"].get_ydata().tolist() == [3, 2, 1]
     assert lines_of(one)["test (2)"].get_xdata().tolist() == [0, 100]
-    rank = variance.spread_by_rank(cosines)
+    rank = analysis.spread_by_rank(cosines)
     plots.draw_spread_by_rank(two, rank)
     np.testing.assert_allclose(two.lines[0].get_ydata(), rank.noise)
     np.testing.assert_allclose(two.lines[1].get_ydata(), rank.gap[:-1])
-    law = variance.averaging_law(cosines)
+    law = analysis.averaging_law(cosines)
     plots.draw_averaging_law(three, law, marked=2)
     np.testing.assert_allclose(lines_of(three)["measured, mean over subsets"].get_ydata(), law.variance)
     assert f"M = 2: {law.noise_share(2):.0%} noise" in [text.get_text() for text in three.texts]
@@ -149,10 +150,10 @@ def test_a_heat_map_leaves_the_diagonal_out(cosines: np.ndarray) -> None:
 
 def test_bars_agreement_sizes_and_scores(cosines: np.ndarray) -> None:
     _, axes = plots.new_axes(2, 2, width=9, height=7)
-    spreads = [variance.Spread("1st order", 0.1, 0.2, 0.5), variance.Spread("2nd order", 0.1, 0.3, 0.4)]
+    spreads = [analysis.Spread("1st order", 0.1, 0.2, 0.5), analysis.Spread("2nd order", 0.1, 0.3, 0.4)]
     plots.draw_noise_to_signal(axes[0, 0], spreads)
     assert [bar.get_width() for bar in axes[0, 0].patches] == pytest.approx([0.4, 0.75])
-    agreements = [variance.top_agreement(cosines, k) for k in (2, 5)]
+    agreements = [analysis.top_agreement(cosines, k) for k in (2, 5)]
     plots.draw_agreement(axes[0, 1], agreements)
     assert axes[0, 1].lines[0].get_ydata().tolist() == [item.mean for item in agreements]
     plots.draw_group_sizes(axes[1, 0], {"a": np.array([3.0, 4.5]), "b": np.array([1.0, 0.4])})
@@ -161,7 +162,7 @@ def test_bars_agreement_sizes_and_scores(cosines: np.ndarray) -> None:
     assert axes[1, 1].lines[0].get_ydata().tolist() == [51, 55]
     plots.draw_mean_of_shuffles(axes[0, 0], targets.MeanOfShuffles(np.array([1, 4]), np.array([0.4, 0.2])))
     assert axes[0, 0].lines[-1].get_ydata().tolist() == [0.4, 0.2]
-    plots.draw_teacher_rows(axes[0, 1], variance.off_diagonal(cosines[:, 0])[:, 0], 2)
+    plots.draw_teacher_rows(axes[0, 1], analysis.off_diagonal(cosines[:, 0])[:, 0], 2)
     assert "mean of 2" in lines_of(axes[0, 1])
 
 

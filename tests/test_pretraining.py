@@ -16,20 +16,16 @@ from conftest import SENTENCES
 from safetensors.torch import load_file
 from scipy import stats
 
-from distillcse_kit import cli, pretraining
+from distillcse_kit.command import main as cli
 from distillcse_kit.data.tokens import TokenizedText, pad_rows
-from distillcse_kit.encoder import SentenceEncoder, load_masked_lm
+from distillcse_kit.encoder.loading import load_masked_lm
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
-from distillcse_kit.pretraining import (
-    PretrainingSettings,
-    batches,
-    learn_vocabulary,
-    mask_tokens,
-    new_tokenizer,
-    ppmi_svd_embeddings,
-    pretrain,
-)
 from distillcse_kit.store import Store
+from distillcse_kit.training import masked_lm, pretraining, word_pieces
+from distillcse_kit.training.masked_lm import PretrainingSettings, batches, mask_tokens
+from distillcse_kit.training.pretraining import pretrain
+from distillcse_kit.training.word_pieces import learn_vocabulary, new_tokenizer, ppmi_svd_embeddings
 
 
 def text_of(rows: list[list[int]]) -> TokenizedText:
@@ -166,7 +162,7 @@ def test_a_stopped_pretraining_ends_as_one_that_was_not(tmp_path: Path, monkeypa
     """In one store: a vocabulary is not learned twice alike, for its learner breaks ties at random."""
     store = Store(tmp_path / "store")
     whole = make(tmp_path / "whole", store)
-    loss, calls = pretraining.masked_lm_loss, []
+    loss, calls = masked_lm.masked_lm_loss, []
 
     def counted(*arguments: Any) -> torch.Tensor:
         calls.append(1)
@@ -174,8 +170,8 @@ def test_a_stopped_pretraining_ends_as_one_that_was_not(tmp_path: Path, monkeypa
             raise KeyboardInterrupt
         return loss(*arguments)
 
-    monkeypatch.setattr(pretraining, "CHECKPOINT_STEPS", 10)
-    monkeypatch.setattr(pretraining, "masked_lm_loss", counted)
+    monkeypatch.setattr(masked_lm, "CHECKPOINT_STEPS", 10)
+    monkeypatch.setattr(masked_lm, "masked_lm_loss", counted)
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "cut", store)
     assert not (tmp_path / "cut").exists()
@@ -191,7 +187,7 @@ def test_a_stopped_pretraining_ends_as_one_that_was_not(tmp_path: Path, monkeypa
 
 def test_a_vocabulary_begins_with_the_special_tokens_and_spells_every_word() -> None:
     pieces = learn_vocabulary(SENTENCES, 120)
-    assert pieces[:5] == pretraining.SPECIAL_TOKENS == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    assert pieces[:5] == word_pieces.SPECIAL_TOKENS == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     assert len(pieces) == len(set(pieces)) == 120
     tokenizer = new_tokenizer(pieces, 64)
     for sentence in SENTENCES[:20]:
@@ -202,7 +198,7 @@ def test_a_vocabulary_begins_with_the_special_tokens_and_spells_every_word() -> 
 
 def test_ids_do_not_depend_on_the_learners_order() -> None:
     pieces = learn_vocabulary(SENTENCES, 120)
-    assert pieces[:5] == pretraining.SPECIAL_TOKENS and pieces[5:] == sorted(pieces[5:])
+    assert pieces[:5] == word_pieces.SPECIAL_TOKENS and pieces[5:] == sorted(pieces[5:])
 
 
 # ---------------------------------------------------------------- vectors, beside test_ppmi_vectors_have_the_products
@@ -238,7 +234,7 @@ def test_truncated_vectors_are_the_largest_part_of_the_dense_svd(window: int, sm
 def test_a_model_starts_from_the_vectors_and_the_special_tokens_from_noise() -> None:
     tokenizer = new_tokenizer(learn_vocabulary(SENTENCES, 120), 24)
     vectors = np.arange(120 * 16, dtype=np.float32).reshape(120, 16)
-    model = pretraining.new_micro_encoder(SMALL, tokenizer, vectors)
+    model = masked_lm.new_micro_encoder(SMALL, tokenizer, vectors)
     weights = model.get_input_embeddings().weight.detach().numpy()
     assert np.array_equal(weights[5:], vectors[5:])
     assert not weights[0].any() and 0.005 < weights[1:5].std() < 0.05
@@ -274,13 +270,13 @@ def test_the_loss_is_that_of_transformers() -> None:
     """Its own forward pass over all positions, with the labels laid out on them."""
     tokenizer = new_tokenizer(learn_vocabulary(SENTENCES, 120), 24)
     vectors = np.random.default_rng(0).normal(0, 0.5, (120, 16)).astype(np.float32)
-    model = pretraining.new_micro_encoder(SMALL, tokenizer, vectors).eval()
+    model = masked_lm.new_micro_encoder(SMALL, tokenizer, vectors).eval()
     ids = pad_rows(tokenizer(SENTENCES[:6])["input_ids"] + [[2, 9, 3]], 0, 24)
     for share in (0.2, 0.9):  # the second has places to fill beside the words
         masked, places, labels = mask_tokens(ids, share, 4, 120, torch.Generator().manual_seed(2))
         grid = torch.full(ids.shape, -100).flatten().index_copy(0, places, labels).view_as(ids)
         expected = model(input_ids=masked, attention_mask=(ids != 0).long(), labels=grid).loss
-        found = pretraining.masked_lm_loss(model, ids, masked, places, labels)
+        found = masked_lm.masked_lm_loss(model, ids, masked, places, labels)
         assert found.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -358,7 +354,7 @@ def test_the_written_weights_are_the_trained_ones(tmp_path: Path) -> None:
     model, tokenizer = load_masked_lm(folder), SentenceEncoder.load(folder).tokenizer
     ids = pad_rows(tokenizer(SENTENCES[:100])["input_ids"], 0)
     with torch.no_grad():
-        loss = pretraining.masked_lm_loss(model, ids, *mask_tokens(ids, 0.15, 4, 120, torch.Generator().manual_seed(3)))
+        loss = masked_lm.masked_lm_loss(model, ids, *mask_tokens(ids, 0.15, 4, 120, torch.Generator().manual_seed(3)))
     assert loss.item() == pytest.approx(curve[1]["loss"], rel=0.25) and loss < 0.75 * np.log(120)
 
 
@@ -377,7 +373,7 @@ def same_weights(*folders: Path) -> bool:
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, call: int) -> list[int]:
     """Ctrl-C in the loss of that call; gives the list that counts the calls."""
-    loss, calls = pretraining.masked_lm_loss, []
+    loss, calls = masked_lm.masked_lm_loss, []
 
     def counted(*arguments: Any) -> torch.Tensor:
         calls.append(1)
@@ -385,7 +381,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, call: int) -> list[int]:
             raise KeyboardInterrupt
         return loss(*arguments)
 
-    monkeypatch.setattr(pretraining, "masked_lm_loss", counted)
+    monkeypatch.setattr(masked_lm, "masked_lm_loss", counted)
     return calls
 
 
@@ -394,7 +390,7 @@ def test_a_resumed_curve_is_that_of_a_whole_run_and_nothing_is_prepared_again(
 ) -> None:
     store, settings, told = Store(tmp_path / "store"), replace(SMALL, steps=220), []
     whole = make(tmp_path / "whole", store, settings)
-    monkeypatch.setattr(pretraining, "CHECKPOINT_STEPS", 100)
+    monkeypatch.setattr(masked_lm, "CHECKPOINT_STEPS", 100)
     for name in ("learn_vocabulary", "ppmi_svd_embeddings"):
         monkeypatch.delattr(pretraining, name)
     calls = stop_at(monkeypatch, 150)
@@ -413,7 +409,7 @@ def test_a_resumed_curve_is_that_of_a_whole_run_and_nothing_is_prepared_again(
 def stopped_after_18(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, list[int]]:
     """A store with a run that was stopped in step 18, checkpoints every ten, and the list of steps to come."""
     store = Store(tmp_path / "store")
-    monkeypatch.setattr(pretraining, "CHECKPOINT_STEPS", 10)
+    monkeypatch.setattr(masked_lm, "CHECKPOINT_STEPS", 10)
     calls = stop_at(monkeypatch, 18)
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "cut", store)
@@ -430,7 +426,7 @@ def test_another_vocabulary_does_not_go_on_from_a_checkpoint(tmp_path: Path, mon
     """A stored vocabulary that was lost is learned again, perhaps by another version of the learner: ids change."""
     store, calls = stopped_after_18(tmp_path, monkeypatch)
     next((tmp_path / "store" / "vocabularies").glob("*.json")).unlink()
-    turned = [*pretraining.SPECIAL_TOKENS, *reversed(learn_vocabulary(SENTENCES, 120)[5:])]
+    turned = [*word_pieces.SPECIAL_TOKENS, *reversed(learn_vocabulary(SENTENCES, 120)[5:])]
     monkeypatch.setattr(pretraining, "learn_vocabulary", lambda *_: turned)
     make(tmp_path / "cut", store)
     assert len(calls) == 18 + 30
@@ -457,8 +453,8 @@ def test_a_folder_that_cannot_be_written_whole_is_not_there(
 
 
 def test_a_loss_that_is_not_finite_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loss = pretraining.masked_lm_loss
-    monkeypatch.setattr(pretraining, "masked_lm_loss", lambda *a: loss(*a) * float("nan"))
+    loss = masked_lm.masked_lm_loss
+    monkeypatch.setattr(masked_lm, "masked_lm_loss", lambda *a: loss(*a) * float("nan"))
     with pytest.raises(KitError, match="The loss is nan at step 30; lower the learning rate"):
         make(tmp_path / "made", Store(tmp_path / "store"))
     assert not (tmp_path / "made").exists() and not list((tmp_path / "store" / "pretraining").glob("*.safetensors"))
@@ -501,7 +497,7 @@ def test_the_command_takes_the_column_and_the_first_sentences(
 def test_a_stopped_command_leaves_no_folder_and_goes_on(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(pretraining, "CHECKPOINT_STEPS", 2)
+    monkeypatch.setattr(masked_lm, "CHECKPOINT_STEPS", 2)
     calls = stop_at(monkeypatch, 3)
     assert command(tmp_path, table, "--column", "words", *TINY) == 130
     assert "goes on from there" in capsys.readouterr().err and not (tmp_path / "made").exists()

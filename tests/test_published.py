@@ -11,23 +11,18 @@ from scipy import stats
 
 from distillcse_kit.config import PROFILES
 from distillcse_kit.errors import KitError
-from distillcse_kit.evaluation.sts import PAPER_TASKS
-from distillcse_kit.laboratory import METHODS
-from distillcse_kit.published import (
-    BUILTIN_RUN,
+from distillcse_kit.evaluation.scoring import PAPER_TASKS
+from distillcse_kit.experiments.published import (
     OTHER_SYSTEMS,
-    REAL_RUN,
     TABLE_1,
     TABLE_2,
     TABLE_4,
     TABLE_5,
-    ShippedRun,
-    markdown_table,
-    shipped_run,
     systems_above,
     table_4,
-    write_run,
 )
+from distillcse_kit.experiments.shipped import BUILTIN_RUN, REAL_RUN, ShippedRun, markdown_table, shipped_run, write_run
+from distillcse_kit.laboratory import METHODS
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 MODELS = ["BERT-base", "BERT-large", "RoBERTa-base", "RoBERTa-large"]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from distillcse_kit.errors import KitError
-from distillcse_kit.losses import cosine_matrix, distillation_loss, off_diagonal
-from distillcse_kit.shuffling import (
+from distillcse_kit.method.losses import cosine_matrix, distillation_loss, off_diagonal
+from distillcse_kit.method.shuffling import (
     fixed_group_shuffle,
     group_mean,
     group_p_assignments,

@@ -15,9 +15,10 @@ from typing import Any
 import datasets
 import pytest
 
-from distillcse_kit.data import builtin
-from distillcse_kit.data.pairs import SentencePairs
-from distillcse_kit.data.sts import TASKS, canonical_task, load_sts
+from distillcse_kit.data.builtin import generator as builtin
+from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.data.sts import load_sts
+from distillcse_kit.data.tasks import TASKS, canonical_task
 from distillcse_kit.errors import KitError
 
 YEARS = [name for name, task in TASKS.items() if task.subsets]

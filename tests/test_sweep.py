@@ -10,28 +10,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from distillcse_kit import cli
+from distillcse_kit.command import main as cli
 from distillcse_kit.config import DistillationSettings, Profile, TrainingSettings, profile_named, with_changes
-from distillcse_kit.data.pairs import SentencePairs
+from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.statistics import compare_with, detectable_difference
-from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.store import Store, write_json
-from distillcse_kit.sweep import (
-    OWN,
-    SWEEPS,
-    Analysis,
-    Setting,
-    Sweep,
+from distillcse_kit.experiments.sweep_design import OWN, Analysis, Setting, Sweep
+from distillcse_kit.experiments.sweep_result import (
     SweepResult,
     run_sweep,
     shipped_sweep,
     sweep_key,
-    sweep_named,
     sweep_result,
     with_average,
 )
-from distillcse_kit.training import Corpus
+from distillcse_kit.experiments.sweeps import SWEEPS, sweep_named
+from distillcse_kit.laboratory import Laboratory
+from distillcse_kit.store import Store, write_json
+from distillcse_kit.training.corpus import Corpus
 
 
 @pytest.fixture
@@ -102,7 +98,7 @@ def test_settings_with_more_teachers_than_there_are_are_left_out(lab: Laboratory
 
 def test_a_second_start_trains_nothing(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run_sweep(lab, "cut")
-    monkeypatch.setattr("distillcse_kit.training.Trainer.__init__", None)
+    monkeypatch.setattr("distillcse_kit.training.loop.Trainer.__init__", None)
     assert run_sweep(lab, "cut").table == first.table
 
 
@@ -148,7 +144,7 @@ def test_the_command_prints_and_writes_the_result(
         asked.append(name)
         return RESULT
 
-    monkeypatch.setattr("distillcse_kit.sweep.run_sweep", found)
+    monkeypatch.setattr("distillcse_kit.experiments.sweep_result.run_sweep", found)
     files = ["--json", str(tmp_path / "cut.json"), "--csv", str(tmp_path / "cut.csv")]
     assert cli.main(["sweep", "cut", "--profile", "smoke", "--store", str(tmp_path / "store"), *files]) == 0
     printed = capsys.readouterr().out
@@ -236,7 +232,7 @@ def test_what_ships_is_of_the_settings_that_the_code_has_now(name: str) -> None:
 def test_shipped_results_are_shown_unless_others_are_asked_for(
     lab: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distillcse_kit.sweep.SHIPPED", tmp_path)
+    monkeypatch.setattr("distillcse_kit.experiments.sweep_result.SHIPPED", tmp_path)
     assert shipped_sweep("cut") is None
     own = sweep_result(lab, "cut")
     assert own.settings["profile"] == "smoke"

@@ -11,9 +11,11 @@ from PIL import Image
 
 from distillcse_kit import plots
 from distillcse_kit.evaluation.statistics import seed_interval
+from distillcse_kit.experiments.sweep_design import Analysis, Sweep
+from distillcse_kit.experiments.sweep_result import SweepResult
+from distillcse_kit.experiments.sweeps import SWEEPS
 from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.sweep import SWEEPS, Analysis, Sweep, SweepResult
-from distillcse_kit.sweep_plots import show_sweep, sweep_figure
+from distillcse_kit.plots.sweep_plots import show_sweep, sweep_figure
 
 
 def values(seed: int, n: int = 5) -> list[float]:
@@ -96,7 +98,7 @@ def test_a_notebook_shows_where_a_sweep_is_from_and_what_it_says(
         asked.append(recompute)
         return result
 
-    monkeypatch.setattr("distillcse_kit.sweep_plots.sweep_result", found)
+    monkeypatch.setattr("distillcse_kit.plots.sweep_plots.sweep_result", found)
     show_sweep(Laboratory("smoke", store=tmp_path), "table6-p", tmp_path, recompute=True)
     printed = capsys.readouterr().out
     assert asked == [True] and "profile laptop, 40,000 sentences" in printed and "2026-01-02" in printed

@@ -13,16 +13,18 @@ from scipy.stats import spearmanr
 from transformers import AutoTokenizer, BertForMaskedLM
 
 from distillcse_kit.config import Profile, TrainingSettings, with_changes
-from distillcse_kit.curves import WatchedTrainer, figure_2, watched_history
-from distillcse_kit.data.pairs import SentencePairs
+from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.data.tokens import TokenizedText
+from distillcse_kit.encoder.ensemble_encoder import EnsembleEncoder
 from distillcse_kit.errors import KitError
-from distillcse_kit.evaluation.sts import score_pairs
+from distillcse_kit.evaluation.scoring import score_pairs
+from distillcse_kit.experiments.figure_2 import WatchedTrainer, figure_2, watched_history
+from distillcse_kit.experiments.tables import RAW, table_5, table_8, table_9
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.store import Store
-from distillcse_kit.tables import RAW, table_5, table_8, table_9
-from distillcse_kit.teachers import EnsembleEncoder
-from distillcse_kit.training import Corpus, Distillation, rows_read
+from distillcse_kit.training.corpus import Corpus
+from distillcse_kit.training.loop import rows_read
+from distillcse_kit.training.objective import Distillation
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import torch
 from scipy import stats
 from scipy.special import softmax
 
-from distillcse_kit import targets
+from distillcse_kit.analysis import cost_of_shuffling as targets
 from distillcse_kit.errors import KitError
-from distillcse_kit.shuffling import group_mean, group_p_assignments, group_p_shuffle
+from distillcse_kit.method.shuffling import group_mean, group_p_assignments, group_p_shuffle
 
 TAU = 0.2
 

@@ -10,13 +10,15 @@ import pytest
 import torch
 
 from distillcse_kit.config import PROFILES, Profile, TrainingSettings
-from distillcse_kit.data.pairs import SentencePairs
-from distillcse_kit.encoder import SentenceEncoder
+from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.encoder.ensemble_encoder import EnsembleEncoder
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.laboratory import METHODS, Laboratory, distillation_of
+from distillcse_kit.method.ensemble import TeacherEnsemble
 from distillcse_kit.store import Store
-from distillcse_kit.teachers import EnsembleEncoder, TeacherEnsemble, embed_corpus
-from distillcse_kit.training import Corpus, tokenized
+from distillcse_kit.training.corpus import Corpus, tokenized
+from distillcse_kit.training.teacher_embeddings import embed_corpus
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -49,7 +51,7 @@ def test_a_teacher_reads_no_further_than_it_is_told(tiny: Path, corpus: Corpus, 
 
 
 def _bfloat16() -> bool:
-    from distillcse_kit.encoder import computes_in_bfloat16
+    from distillcse_kit.encoder.devices import computes_in_bfloat16
 
     return computes_in_bfloat16(torch.device("cpu"))
 
@@ -170,12 +172,12 @@ def test_the_main_table_has_all_rows_and_every_set(bench: Laboratory, monkeypatc
     assert all(list(row) == ["dev", "builtin", "kit"] for row in table.values())
     counts = [len(row["kit"]) for row in table.values()]
     assert counts == [1, 1, 3, 2, 2, 2, 2, 2, 2]
-    monkeypatch.setattr("distillcse_kit.training.Trainer", None)  # a second time trains nothing
+    monkeypatch.setattr("distillcse_kit.training.loop.Trainer", None)  # a second time trains nothing
     assert bench.main_table() == table
 
 
 def test_parallel_gives_the_same_table(bench: Laboratory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distillcse_kit.jobs.cpu_count", lambda: 2)
+    monkeypatch.setattr("distillcse_kit.training.parallel.cpu_count", lambda: 2)
     other = Laboratory(replace(bench.profile, parallel=True), None, bench.corpus_source, None, tmp_path / "store")
     vanilla = other.scores(other.students("vanilla"))
     for task, scores in bench.scores(bench.students("vanilla")).items():

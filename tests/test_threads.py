@@ -10,8 +10,8 @@ import pytest
 import torch
 from conftest import as_if_cores
 
-from distillcse_kit import threads as module
-from distillcse_kit.threads import MOST_THREADS, in_threads, sharing
+from distillcse_kit.fast import threads as module
+from distillcse_kit.fast.threads import MOST_THREADS, in_threads, sharing
 
 PATIENCE = 30.0  # seconds after which a wait for another thread has failed; no result depends on it
 

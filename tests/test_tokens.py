@@ -14,8 +14,8 @@ from conftest import SENTENCES
 from torch.nn.utils.rnn import pad_sequence
 
 from distillcse_kit.data.tokens import TokenizedText, pad_rows
-from distillcse_kit.pretraining import learn_vocabulary, new_tokenizer
 from distillcse_kit.store import Store
+from distillcse_kit.training.word_pieces import learn_vocabulary, new_tokenizer
 
 SOME = [*SENTENCES[:40], "a", "cook " * 60]  # the last is longer than any limit here
 

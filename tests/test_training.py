@@ -18,28 +18,20 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from distillcse_kit import training as module
 from distillcse_kit.config import DistillationSettings, TrainingSettings
-from distillcse_kit.data.pairs import SentencePairs
-from distillcse_kit.encoder import SentenceEncoder
+from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation import score_pairs
-from distillcse_kit.shuffling import group_mean
+from distillcse_kit.method.ensemble import TeacherEnsemble
+from distillcse_kit.method.shuffling import group_mean
 from distillcse_kit.store import Store
-from distillcse_kit.teachers import TeacherEnsemble, embed_corpus
-from distillcse_kit.training import (
-    Corpus,
-    DevEncoder,
-    Distillation,
-    Progress,
-    Run,
-    Trainee,
-    Trainer,
-    batch_losses,
-    batch_rows,
-    tokenized,
-    train,
-)
+from distillcse_kit.training import loop as module
+from distillcse_kit.training.corpus import Corpus, tokenized
+from distillcse_kit.training.loop import DevEncoder, Progress, Trainer, batch_rows, train
+from distillcse_kit.training.objective import Distillation, Trainee, batch_losses
+from distillcse_kit.training.run import Run
+from distillcse_kit.training.teacher_embeddings import embed_corpus
 
 
 def small(base: Path, **changes: Any) -> TrainingSettings:
@@ -343,14 +335,15 @@ def test_a_killed_process_goes_on(tiny: Path, corpus: Corpus, dev: SentencePairs
     task.write_text(json.dumps([settings, corpus.sentences, dev.first, dev.second, dev.score]))
     code = f"""
 import json
-from distillcse_kit import training
+from distillcse_kit.training import loop as training
+from distillcse_kit.training.corpus import Corpus
 from distillcse_kit.config import TrainingSettings
-from distillcse_kit.data.pairs import SentencePairs
+from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.store import Store
 training.CHECKPOINT_SECONDS = -1.0
 settings, sentences, first, second, score = json.load(open({str(task)!r}))
 training.train(Store({str(tmp_path / "store")!r}), TrainingSettings(**settings),
-               training.Corpus(sentences, "test-corpus"), SentencePairs("dev", first, second, score), label=None)
+               Corpus(sentences, "test-corpus"), SentencePairs("dev", first, second, score), label=None)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path)), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment)

@@ -14,10 +14,10 @@ import torch
 from conftest import SENTENCES
 from torch import Tensor, nn
 
-from distillcse_kit.dropout import dropout_mask, mask_stream, use_cheap_dropout
-from distillcse_kit.encoder import SentenceEncoder
-from distillcse_kit.threads import sharing
-from distillcse_kit.views import two_views
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
+from distillcse_kit.fast.dropout import dropout_mask, mask_stream, use_cheap_dropout
+from distillcse_kit.fast.threads import sharing
+from distillcse_kit.fast.views import two_views
 
 PATIENCE = 30.0  # seconds after which a wait for another thread has failed; no result depends on it
 INNER = "model.encoder.layer.0.intermediate.dense"  # a linear map inside of the encoder

@@ -17,7 +17,8 @@ from transformers import BertConfig, BertModel
 from distillcse_kit.bench.measure import matrix_peak, seconds, waited
 from distillcse_kit.bench.workshop import Extent, Workshop
 from distillcse_kit.config import PRESETS
-from distillcse_kit.encoder import MICRO, SentenceEncoder
+from distillcse_kit.encoder.loading import MICRO
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 
 TEACHERS = 16

@@ -14,15 +14,16 @@ from distillcse_kit.config import with_changes
 from distillcse_kit.evaluation.statistics import paired_difference, seed_interval, verdict
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.store import Store
-from distillcse_kit.training import Distillation, train
+from distillcse_kit.training.loop import train
+from distillcse_kit.training.objective import Distillation
 
 
 @contextmanager
 def plain_way() -> Iterator[None]:
     """Inside, no encoder is known to be like BERT, so that nothing of it is done in our own way."""
     with (
-        patch("distillcse_kit.encoder.is_like_bert", lambda model: False),
-        patch("distillcse_kit.training.is_like_bert", lambda model: False),
+        patch("distillcse_kit.encoder.sentence_encoder.is_like_bert", lambda model: False),
+        patch("distillcse_kit.training.loop.is_like_bert", lambda model: False),
     ):
         yield
 

@@ -11,17 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from distillcse_kit.bench.baselines import PlainTraining
+from distillcse_kit.bench.plain_way import PlainTraining
 from distillcse_kit.config import DistillationSettings, TrainingSettings, with_changes
 from distillcse_kit.data.corpus import load_corpus
 from distillcse_kit.data.sts import load_sts
 from distillcse_kit.data.tokens import pad_rows
-from distillcse_kit.encoder import SentenceEncoder
-from distillcse_kit.evaluation.sts import first_pairs
-from distillcse_kit.losses import cosine_matrix, distillation_loss
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
+from distillcse_kit.evaluation.scoring import first_pairs
+from distillcse_kit.method.ensemble import TeacherEnsemble
+from distillcse_kit.method.losses import cosine_matrix, distillation_loss
 from distillcse_kit.store import Store
-from distillcse_kit.teachers import TeacherEnsemble, embed_corpus
-from distillcse_kit.training import Corpus, Distillation, Trainer, shuffled, tokenized
+from distillcse_kit.training.corpus import Corpus, tokenized
+from distillcse_kit.training.loop import Trainer
+from distillcse_kit.training.objective import Distillation, shuffled
+from distillcse_kit.training.teacher_embeddings import embed_corpus
 
 TEACHERS = (1, 4, 16)
 PLAIN_LENGTH = 32

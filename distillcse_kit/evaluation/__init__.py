@@ -1,8 +1,8 @@
 """Scoring encoders: STS, and the statistics of seeds."""
 
 from distillcse_kit.data.sts import load_sts
+from distillcse_kit.evaluation.scoring import PAPER_TASKS, evaluate_sts, pair_cosines, score_pairs, spearman
 from distillcse_kit.evaluation.statistics import SeedInterval, paired_difference, seed_interval, verdict
-from distillcse_kit.evaluation.sts import PAPER_TASKS, evaluate_sts, pair_cosines, score_pairs, spearman
 
 __all__ = [
     "PAPER_TASKS",

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from distillcse_kit.data.pairs import SentencePairs
-from distillcse_kit.encoder import SentenceEncoder
+from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
-from distillcse_kit.evaluation.sts import Encodes
+from distillcse_kit.evaluation.scoring import Encodes
 
 _BLOCK = 1_024  # rows of the matrix of all pairs that are in memory at a time
 

@@ -6,12 +6,12 @@ An explorer's traits are its state, each linked to a control. Its picture is a P
 widget, because that one swallows exceptions, so that a broken explorer would pass for a working one.
 """
 
-from distillcse_kit.explorers.ablation import AblationExplorer
+from distillcse_kit.explorers.ablation_explorer import AblationExplorer
 from distillcse_kit.explorers.base import HEADLESS, Explorer, Picture
-from distillcse_kit.explorers.embedding import EmbeddingExplorer
-from distillcse_kit.explorers.ensemble import EnsembleExplorer
-from distillcse_kit.explorers.group_p import GroupPExplorer
-from distillcse_kit.explorers.teacher_variance import TeacherVarianceExplorer
+from distillcse_kit.explorers.embedding_explorer import EmbeddingExplorer
+from distillcse_kit.explorers.ensemble_explorer import EnsembleExplorer
+from distillcse_kit.explorers.group_p_explorer import GroupPExplorer
+from distillcse_kit.explorers.teacher_variance_explorer import TeacherVarianceExplorer
 from distillcse_kit.explorers.training_monitor import TrainingMonitor
 
 __all__ = [

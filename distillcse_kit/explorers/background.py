@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from distillcse_kit.errors import KitError
-from distillcse_kit.training import Cancelled
+from distillcse_kit.training.loop import Cancelled
 
 
 class Worker:

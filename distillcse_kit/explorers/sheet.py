@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from distillcse_kit.plots import STYLE
+from distillcse_kit.plots.style import STYLE
 
 DPI = 100  # one dot a CSS pixel at the width of a notebook's column
 

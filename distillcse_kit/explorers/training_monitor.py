@@ -18,8 +18,10 @@ from distillcse_kit.errors import KitError
 from distillcse_kit.explorers import controls
 from distillcse_kit.explorers.base import Explorer, Picture, between, is_headless
 from distillcse_kit.explorers.sheet import Sheet
-from distillcse_kit.plots import GREY, PALETTE, History
-from distillcse_kit.training import Progress, Run, Watcher
+from distillcse_kit.plots.curve_plots import History
+from distillcse_kit.plots.style import GREY, PALETTE
+from distillcse_kit.training.loop import Progress, Watcher
+from distillcse_kit.training.run import Run
 
 LONGEST = 50
 

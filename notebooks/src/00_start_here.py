@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 
 from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.training import versions
+from distillcse_kit.versions import versions
 
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
 pd.set_option("display.max_colwidth", None)
@@ -180,7 +180,8 @@ print(f"Cosine with an average sentence:  {cosines.mean():.3f} (5% lie below {np
 # - **the base encoder** with the pooling that the course trains.
 
 # %%
-from distillcse_kit.plots import draw_pair_scatter, new_axes, score_frame, show
+from distillcse_kit.plots.score_plots import draw_pair_scatter, score_frame
+from distillcse_kit.plots.style import new_axes, show
 
 table = {"tf-idf word overlap": {task: [score] for task, score in lab.tfidf().items()}}
 table["base, no training"] = lab.scores([lab.base])

@@ -30,7 +30,9 @@ import torch
 
 from distillcse_kit.evaluation import paired_difference, seed_interval, verdict
 from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.plots import draw_history, draw_information_bound, draw_score_table, new_axes, score_frame, show
+from distillcse_kit.plots.curve_plots import draw_history, draw_information_bound
+from distillcse_kit.plots.score_plots import draw_score_table, score_frame
+from distillcse_kit.plots.style import new_axes, show
 
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
 settings, training = lab.describe(), lab.profile.training
@@ -92,7 +94,7 @@ print(f"Different sentences closer than the median of the same-sentence pairs: {
 # On a batch of four, each line of code beside its part of the equation:
 
 # %%
-from distillcse_kit.losses import contrastive_loss
+from distillcse_kit.method.losses import contrastive_loss
 
 a, b = torch.from_numpy(first[:4]), torch.from_numpy(second[:4])  # unit vectors [4, d]
 tau = training.temperature
@@ -258,7 +260,7 @@ for task in untrained:
 
 # %%
 from distillcse_kit.config import POOLINGS
-from distillcse_kit.encoder import SentenceEncoder
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 
 pooled = {name: lab.scores([SentenceEncoder.load(training.base, name)]) for name in POOLINGS}
 pooled[f"SimCSE teachers, {training.pooling}"] = trained

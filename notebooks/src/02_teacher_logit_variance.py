@@ -29,9 +29,9 @@ figures: str = ""  # folder for the PNG figures; empty: only shown
 import numpy as np
 import pandas as pd
 
-from distillcse_kit import components, explorers, plots, variance
+from distillcse_kit import analysis, explorers, plots
+from distillcse_kit.experiments.published import TABLE_1, TABLE_2, TOP_AGREEMENT
 from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.published import TABLE_1, TABLE_2, TOP_AGREEMENT
 
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
 settings = lab.describe()
@@ -47,10 +47,10 @@ settings = lab.describe()
 # %%
 teachers = lab.teachers()
 batch_size, batches = lab.profile.training.batch_size, 10 * lab.profile.seeds
-rows = variance.sample_batches(len(lab.corpus), batch_size, batches, seed)
+rows = analysis.sample_batches(len(lab.corpus), batch_size, batches, seed)
 stored = lab.all_embeddings(teachers)
-vectors = variance.teacher_vectors(stored, rows)
-cosines = variance.batch_cosines(vectors)
+vectors = analysis.teacher_vectors(stored, rows)
+cosines = analysis.batch_cosines(vectors)
 print(f"{len(teachers)} teachers, {batches} batches of {batch_size} sentences, {vectors.shape[-1]} dimensions")
 
 # %% [markdown]
@@ -72,7 +72,7 @@ print(f"{len(teachers)} teachers, {batches} batches of {batch_size} sentences, {
 # %%
 encoder = teachers[0].encoder()
 first, second = encoder.encode(lab.dev.first), encoder.encode(lab.dev.second)
-orders = variance.compare_orders(vectors[0], first, second)
+orders = analysis.compare_orders(vectors[0], first, second)
 figure, axes = plots.new_axes(1, 2, width=11, height=4)
 for ax, order in zip(axes, orders, strict=True):
     plots.draw_sorted_magnitudes(ax, order)
@@ -111,7 +111,7 @@ print(f"{apart} differ more between training and test, on this teacher and these
 # standard deviation $\sigma$. What is then the noise of a mean over $d$ dimensions? And of a cosine?
 
 # %%
-spreads = variance.teacher_spread(vectors)
+spreads = analysis.teacher_spread(vectors)
 figure, ax = plots.new_axes(width=9, height=3)
 plots.draw_noise_to_signal(ax, spreads)
 ax.set_title("Spread over teachers, in units of what tells sentences or pairs apart")
@@ -192,7 +192,7 @@ print(f"so a typical target is wrong by a factor of about exp({centred.over_teac
 # **Predict first:** which of the three is the largest, and which the smallest?
 
 # %%
-parts = components.variance_components(components.disjoint_pairs(cosines), seed=seed)
+parts = analysis.variance_components(analysis.disjoint_pairs(cosines), seed=seed)
 figure, ax = plots.new_axes(width=9, height=3)
 plots.draw_components(ax, parts, len(teachers))
 ax.set_title("Where the variance of a logit comes from, and what averaging leaves of it")
@@ -214,7 +214,7 @@ plots.component_frame(parts)
 
 # %%
 tops = [k for k in (3, 6, 12, 24, 48) if k < batch_size - 1] + [batch_size - 1]
-agreements = [variance.top_agreement(cosines[:, :20], k) for k in tops]
+agreements = [analysis.top_agreement(cosines[:, :20], k) for k in tops]
 figure, ax = plots.new_axes(width=7, height=4)
 plots.draw_agreement(ax, agreements, TOP_AGREEMENT)
 ax.set_title("Agreement of teachers on the largest logits (band: batches)")
@@ -230,7 +230,7 @@ print("; ".join(map(str, agreements)))
 # ## Where in a row is the noise?
 
 # %%
-by_rank = variance.spread_by_rank(cosines)
+by_rank = analysis.spread_by_rank(cosines)
 figure, ax = plots.new_axes(width=8, height=4)
 plots.draw_spread_by_rank(ax, by_rank)
 ax.set_title(f"Noise exceeds the gap to the next logit at {by_rank.unsettled:.0%} of the ranks")
@@ -270,7 +270,7 @@ plots.show(figure, "02_heatmaps", figures, settings)
 # **Predict first:** from one teacher to two, which share of the noise goes? From eight to sixteen?
 
 # %%
-law = variance.averaging_law(cosines, seed=seed)
+law = analysis.averaging_law(cosines, seed=seed)
 figure, ax = plots.new_axes(width=8, height=4)
 plots.draw_averaging_law(ax, law, marked=min(4, len(teachers)))
 ax.set_title("What averaging removes, over all batches")

@@ -31,12 +31,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from distillcse_kit import explorers, plots, shuffling, targets, variance
+from distillcse_kit import analysis, explorers, plots
 from distillcse_kit.evaluation import paired_difference, verdict
 from distillcse_kit.evaluation.statistics import seeds_needed
+from distillcse_kit.experiments.sweep_result import sweep_result
 from distillcse_kit.laboratory import METHODS, Laboratory
-from distillcse_kit.sweep import sweep_result
-from distillcse_kit.sweep_plots import show_sweep
+from distillcse_kit.method import shuffling
+from distillcse_kit.plots.sweep_plots import show_sweep
 
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
 settings = lab.describe()
@@ -99,7 +100,7 @@ assert shuffling.group_p_assignments(toy, p)[0, 1:].tolist() == by_hand["group"]
 
 # %%
 teachers = lab.teachers()
-rows = variance.sample_batches(len(lab.corpus), lab.profile.training.batch_size, 1, seed)[0]
+rows = analysis.sample_batches(len(lab.corpus), lab.profile.training.batch_size, 1, seed)[0]
 sentences = [lab.corpus.sentences[index] for index in rows]
 cosines = lab.ensemble(teachers[:1]).cosines(rows)
 explorer = explorers.GroupPExplorer(
@@ -118,8 +119,8 @@ explorer.show("03_group_p_row", figures, settings)
 
 # %%
 sizes = {
-    "cut at temperature 1": targets.group_sizes(cosines, wanted.p, 1.0),
-    f"cut at {wanted.teacher_temperature}": targets.group_sizes(cosines, wanted.p, wanted.teacher_temperature),
+    "cut at temperature 1": analysis.group_sizes(cosines, wanted.p, 1.0),
+    f"cut at {wanted.teacher_temperature}": analysis.group_sizes(cosines, wanted.p, wanted.teacher_temperature),
 }
 figure, ax = plots.new_axes(width=8, height=3.8)
 plots.draw_group_sizes(ax, sizes)
@@ -152,7 +153,7 @@ shufflers = {
     "ranks 49 to the last": lambda t, g: shuffling.rank_band_shuffle(t, 48, len(t), g),
 }
 tau = {"student_temperature": wanted.student_temperature, "teacher_temperature": wanted.teacher_temperature}
-costs = {name: targets.shuffle_cost(cosines, shuffler, **tau, seed=seed) for name, shuffler in shufflers.items()}
+costs = {name: analysis.shuffle_cost(cosines, shuffler, **tau, seed=seed) for name, shuffler in shufflers.items()}
 plots.cost_frame(costs)
 
 # %% [markdown]
@@ -177,12 +178,12 @@ plots.cost_frame(costs)
 # as $1/\sqrt n$.
 
 # %%
-averaged = targets.mean_of_shuffles(cosines, wanted.p, 1.0, wanted.teacher_temperature, seed=seed)
+averaged = analysis.mean_of_shuffles(cosines, wanted.p, 1.0, wanted.teacher_temperature, seed=seed)
 figure, ax = plots.new_axes(width=7, height=4)
 plots.draw_mean_of_shuffles(ax, averaged)
 ax.set_title("The mean of many shuffles is the group mean")
 plots.show(figure, "03_mean_of_shuffles", figures, settings)
-many = targets.shuffle_cost(cosines, shufflers["Group-P, p = 0.1"], **tau, draws=100, seed=seed)
+many = analysis.shuffle_cost(cosines, shufflers["Group-P, p = 0.1"], **tau, draws=100, seed=seed)
 print(f"Cross-entropy, mean of 100 shuffles: {many.cross_entropy:.3f}")
 print(f"Cross-entropy, group mean:           {costs['group mean, p = 0.1'].cross_entropy:.3f}")
 print(

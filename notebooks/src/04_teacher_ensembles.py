@@ -29,13 +29,13 @@ recompute: bool = False  # train the ablations here (minutes); else those that s
 import numpy as np
 import pandas as pd
 
-from distillcse_kit import explorers, plots, variance
+from distillcse_kit import analysis, explorers, plots
+from distillcse_kit.encoder.ensemble_encoder import EnsembleEncoder
 from distillcse_kit.evaluation import pair_cosines, paired_difference, spearman, verdict
-from distillcse_kit.evaluation.sts import pairs_fingerprint
+from distillcse_kit.evaluation.scoring import pairs_fingerprint
+from distillcse_kit.experiments.sweep_result import sweep_result
 from distillcse_kit.laboratory import METHODS, Laboratory
-from distillcse_kit.sweep import sweep_result
-from distillcse_kit.sweep_plots import show_sweep
-from distillcse_kit.teachers import EnsembleEncoder
+from distillcse_kit.plots.sweep_plots import show_sweep
 
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
 settings = lab.describe()
@@ -57,9 +57,9 @@ teachers = lab.teachers()
 
 # %%
 batch_size = lab.profile.training.batch_size
-rows = variance.sample_batches(len(lab.corpus), batch_size, 10, seed)
+rows = analysis.sample_batches(len(lab.corpus), batch_size, 10, seed)
 stored = lab.all_embeddings(teachers)
-cosines = variance.batch_cosines(variance.teacher_vectors(stored, rows))
+cosines = analysis.batch_cosines(analysis.teacher_vectors(stored, rows))
 sentences = [lab.corpus.sentences[row] for row in rows[0]]
 dev_cosines = np.stack([lab.pair_cosines(teacher, "dev") for teacher in teachers]), lab.dev.score
 explorers.EnsembleExplorer(cosines[:, 0], sentences, dev_cosines).show("04_ensemble_row", figures, settings)

@@ -28,10 +28,12 @@ import pandas as pd
 import torch
 
 from distillcse_kit.evaluation import paired_difference, seed_interval, verdict
+from distillcse_kit.experiments.tables import table_8, table_9
 from distillcse_kit.laboratory import METHODS, Laboratory
-from distillcse_kit.plots import draw_history, draw_score_table, new_axes, score_frame, show
-from distillcse_kit.sweep_plots import show_sweep
-from distillcse_kit.tables import table_8, table_9
+from distillcse_kit.plots.curve_plots import draw_history
+from distillcse_kit.plots.score_plots import draw_score_table, score_frame
+from distillcse_kit.plots.style import new_axes, show
+from distillcse_kit.plots.sweep_plots import show_sweep
 
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
 settings, training, distillation = lab.describe(), lab.profile.training, lab.profile.distillation
@@ -90,8 +92,8 @@ print(
 # that. Compare the stored cosines of a batch with freshly computed ones in float32:
 
 # %%
-from distillcse_kit.losses import cosine_matrix, distillation_loss, off_diagonal
-from distillcse_kit.shuffling import group_p_shuffle
+from distillcse_kit.method.losses import cosine_matrix, distillation_loss, off_diagonal
+from distillcse_kit.method.shuffling import group_p_shuffle
 
 n = min(training.batch_size, len(lab.corpus))
 rows = np.sort(np.random.default_rng(seed).choice(len(lab.corpus), n, replace=False))
@@ -295,7 +297,7 @@ show_sweep(lab, "table7", figures, recompute)
 # **Predict first:** along which knob will five seeds tell a difference from chance?
 
 # %%
-from distillcse_kit.ablation import Ablation, shipped_results
+from distillcse_kit.experiments.ablation import Ablation, shipped_results
 from distillcse_kit.explorers import AblationExplorer
 
 AblationExplorer(shipped_results(), scored_on="STS-B dev").show("05_sweeps", figures, settings)

@@ -29,7 +29,9 @@ import pandas as pd
 
 from distillcse_kit.evaluation import pair_cosines, paired_difference, seed_interval, spearman, verdict
 from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.plots import draw_history, draw_score_table, new_axes, score_frame, show
+from distillcse_kit.plots.curve_plots import draw_history
+from distillcse_kit.plots.score_plots import draw_score_table, score_frame
+from distillcse_kit.plots.style import new_axes, show
 
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
 settings = lab.describe()
@@ -135,7 +137,7 @@ for earlier, later in pairwise(names):
 # The paper trains two rounds. Its gains, in the seven-task average, each from one run:
 
 # %%
-from distillcse_kit.published import TABLE_4, table_4
+from distillcse_kit.experiments.published import TABLE_4, table_4
 
 reported = {}
 for model in dict.fromkeys(row.model for row in TABLE_4):

@@ -30,7 +30,8 @@ import pandas as pd
 
 from distillcse_kit.evaluation import PAPER_TASKS, paired_difference, seed_interval, verdict
 from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.plots import draw_pair_scatter, draw_score_table, new_axes, score_frame, show
+from distillcse_kit.plots.score_plots import draw_pair_scatter, draw_score_table, score_frame
+from distillcse_kit.plots.style import new_axes, show
 
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
 settings = lab.describe()
@@ -89,9 +90,9 @@ show(figure, "07_scatter", figures, settings)
 # %%
 from collections import Counter
 
-from distillcse_kit.data.builtin import builtin_topics
+from distillcse_kit.data.builtin.generator import builtin_topics
+from distillcse_kit.encoder.ensemble_encoder import EnsembleEncoder
 from distillcse_kit.explorers import EmbeddingExplorer
-from distillcse_kit.teachers import EnsembleEncoder
 
 sample, topics = lab.corpus.sentences[:2000], None
 if not (lab.real or corpus):
@@ -129,7 +130,7 @@ show(figure, "07_main_table", figures, settings)
 
 # %%
 if figures:
-    from distillcse_kit.published import ShippedRun, write_run
+    from distillcse_kit.experiments.shipped import ShippedRun, write_run
 
     command = f"distillcse course --profile {lab.profile.name}" + (" --data-dir DATA" if data_dir else "")
     path = Path(figures) / "07_main_table.json"
@@ -205,7 +206,7 @@ frame.style.format({"here": "{:,.0f}", "paper, BERT-base": "{:,.0f}", "paper / h
 # with an interval over seeds. The sets that count here are those of the paper's seven that this laboratory has:
 
 # %%
-from distillcse_kit.published import table_4
+from distillcse_kit.experiments.published import table_4
 
 tasks = [task for task in PAPER_TASKS if task in lab.tests]
 compared = tasks or list(lab.tests)
@@ -260,7 +261,7 @@ for name in list(ours)[2:]:
 # own parameters are:
 
 # %%
-from distillcse_kit.published import shipped_run
+from distillcse_kit.experiments.shipped import shipped_run
 
 real = shipped_run()
 if real is None:
@@ -287,7 +288,7 @@ if real is not None:
 # and code:
 
 # %%
-from distillcse_kit.published import OTHER_SYSTEMS, systems_above
+from distillcse_kit.experiments.published import OTHER_SYSTEMS, systems_above
 
 best = paper["DistillCSE, round 2"].average
 systems = OTHER_SYSTEMS | {"DistillCSE": paper["DistillCSE"].average, "DistillCSE, round 2": best}
@@ -325,7 +326,7 @@ print(
 # without any student.
 
 # %%
-from distillcse_kit.published import TABLE_5
+from distillcse_kit.experiments.published import TABLE_5
 
 pd.Series(TABLE_5, name="seven-task average, BERT-base").to_frame()
 

@@ -32,9 +32,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from distillcse_kit.encoder import MICRO, SentenceEncoder, load_masked_lm
+from distillcse_kit.encoder.loading import MICRO, load_masked_lm
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.plots import new_axes, show
+from distillcse_kit.plots.style import new_axes, show
 
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
 settings, start = lab.describe(), lab.profile.training.base
@@ -85,7 +86,7 @@ if card is not None:
 # The exact command, with your own text file (one sentence a line) in place of `FILE`:
 
 # %%
-from distillcse_kit.pretraining import PretrainingSettings
+from distillcse_kit.training.masked_lm import PretrainingSettings
 
 defaults = asdict(PretrainingSettings())
 made_with = card["settings"] if card else defaults
@@ -134,7 +135,7 @@ pd.DataFrame([{"word": word, "pieces": " ".join(found), "number": len(found)} fo
 # In code, on two sentences (`pretraining.mask_tokens`):
 
 # %%
-from distillcse_kit.pretraining import mask_tokens
+from distillcse_kit.training.masked_lm import mask_tokens
 
 tokenizer = encoder.tokenizer
 batch = encoder.pad(encoder.tokenize(lab.corpus.sentences[:2]))["input_ids"]
@@ -152,9 +153,9 @@ print("to be predicted:", tokenizer.convert_ids_to_tokens(labels[labels >= 0].to
 # to learn English. It all lands in a temporary folder.
 
 # %%
-from distillcse_kit.data.builtin import builtin_corpus
-from distillcse_kit.pretraining import pretrain
+from distillcse_kit.data.builtin.generator import builtin_corpus
 from distillcse_kit.store import Store
+from distillcse_kit.training.pretraining import pretrain
 
 tiny = PretrainingSettings(
     vocabulary_size=1_500, hidden_size=64, layers=2, heads=2, max_tokens=48, steps=60, tokens_per_batch=2_048, seed=seed

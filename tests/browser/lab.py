@@ -28,7 +28,7 @@ from papermill.parameterize import parameterize_notebook
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-from distillcse_kit.notebooks import FOLDER as NOTEBOOKS
+from distillcse_kit.course.notebook_files import FOLDER as NOTEBOOKS
 
 ROOT = Path(__file__).resolve().parents[2]
 WINDOW = {"width": 1280, "height": 800}

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from distillcse_kit.ablation import Ablation, Knobs
+from distillcse_kit.analysis.logits import batch_cosines, unit
 from distillcse_kit.config import DistillationSettings, Profile, TrainingSettings
-from distillcse_kit.data.pairs import SentencePairs
+from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.experiments.ablation import Ablation, Knobs
 from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.training import Corpus, Progress
-from distillcse_kit.variance import batch_cosines, unit
+from distillcse_kit.training.corpus import Corpus
+from distillcse_kit.training.loop import Progress
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 WHO = ["The cook", "A nurse", "The farmer", "My neighbour", "A pilot", "The judge"]

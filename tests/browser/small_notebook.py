@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import sample
 from distillcse_kit import explorers
-from distillcse_kit.ablation import Ablation
+from distillcse_kit.experiments.ablation import Ablation
 cosines, sentences, here = sample.cosines(), sample.batches(), Path.cwd()
 """,
     """

@@ -12,11 +12,11 @@ import pytest
 import torch
 from scipy import stats
 
-from distillcse_kit import explorers, targets, variance
-from distillcse_kit.ablation import Ablation
+from distillcse_kit import analysis, explorers
 from distillcse_kit.evaluation.statistics import seed_interval
+from distillcse_kit.experiments.ablation import Ablation
 from distillcse_kit.explorers import Explorer
-from distillcse_kit.explorers.teacher_variance import SUBSETS
+from distillcse_kit.explorers.teacher_variance_explorer import SUBSETS
 
 from . import sample
 from .small_notebook import NAME, write_small_notebook
@@ -100,7 +100,7 @@ def group_p_words(p: float, seed: int, row: int = 0) -> str:
     """What the first two lines say of a state."""
     order = np.roll(np.arange(sample.N), -row)
     batch = torch.from_numpy(COSINES[0, 0][np.ix_(order, order)]).float()
-    found = targets.row_groups(batch, 0, p, 1.0, 0.01, seed)
+    found = analysis.row_groups(batch, 0, p, 1.0, 0.01, seed)
     moved = 0.5 * float(np.abs(found.after - found.before).sum())
     return (
         f"{len(found.sizes)} groups of {', '.join(map(str, found.sizes))} logits, cut by a softmax at temperature 1 "
@@ -140,7 +140,7 @@ def test_teacher_variance(shown: Shown) -> None:
     shown.says(f"Spearman × 100 {100 * stats.spearmanr(across, upwards)[0]:.1f};")
 
     shown.press(views.get_by_role("button", name="averaging"), "Enter", view="averaging")
-    law = variance.averaging_law(COSINES[[0, 2, 3], 1][:, None], SUBSETS)
+    law = analysis.averaging_law(COSINES[[0, 2, 3], 1][:, None], SUBSETS)
     shown.says(f"Mean of 3: {law.noise_share(3):.1%} of the variance")
     shown.slide("averaged", 2, "ArrowLeft")
     shown.says(f"Mean of 2: {law.noise_share(2):.1%} of the variance")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from distillcse_kit.course.notebook_files import sources
 from distillcse_kit.explorers.base import kebab
-from distillcse_kit.notebooks import sources
 
 from .conftest import TRAINING_IN_SIGHT
 

@@ -1,0 +1,1 @@
+"""The course: notebooks from their sources, and their execution without a browser."""

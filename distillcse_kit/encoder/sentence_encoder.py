@@ -1,0 +1,222 @@
+"""A sentence encoder: any Hugging Face encoder, a pooler, and a head that exists in training only.
+
+Loads from a folder, a hub name, or "micro" (the encoder that ships with the kit); saves a folder that
+``sentence_transformers.SentenceTransformer`` loads with the same pooling.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
+
+from distillcse_kit.config import POOLINGS, Pooling, Precision, choose
+from distillcse_kit.data.reading import one_line
+from distillcse_kit.data.tokens import pad_rows
+from distillcse_kit.encoder.devices import use_bfloat16
+from distillcse_kit.encoder.export import sentence_transformers_files
+from distillcse_kit.encoder.loading import MICRO, quietly, require_safe_weights, stored_pooling
+from distillcse_kit.encoder.pooling import pool
+from distillcse_kit.errors import KitError
+from distillcse_kit.fast.packing import cls_state, hidden_states, is_like_bert
+from distillcse_kit.fast.threads import in_threads, sharing
+from distillcse_kit.store import new_folder
+
+
+class TrainingHead(nn.Sequential):
+    """SimCSE's Linear + tanh over the [CLS] state, [N, d] -> [N, d]: used in training, dropped at evaluation."""
+
+    def __init__(self, width: int) -> None:
+        linear = nn.Linear(width, width)
+        nn.init.normal_(linear.weight, std=0.02)
+        nn.init.zeros_(linear.bias)
+        super().__init__(linear, nn.Tanh())
+
+
+class SentenceEncoder(nn.Module):
+    """Tokenizer, transformer and pooler; ``encode`` gives the embeddings that are evaluated, without any head.
+
+    Attributes:
+        model: the Hugging Face encoder.
+        tokenizer: its tokenizer.
+        pooling: one of ``POOLINGS``.
+        name: what it was loaded from, for messages.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: Any, pooling: Pooling = "cls", name: str = "") -> None:
+        super().__init__()
+        choose("pooling", pooling, POOLINGS)
+        self.model, self.tokenizer, self.pooling, self.name = model, tokenizer, pooling, name
+
+    @classmethod
+    def load(cls, source: str | Path = "micro", pooling: Pooling | None = None) -> SentenceEncoder:
+        """Load an encoder.
+
+        Args:
+            source: "micro", a folder with config.json, a tokenizer and safetensors, or a hub name.
+            pooling: None takes what the folder says (as this kit and sentence-transformers write it), else "cls".
+
+        Raises:
+            KitError: the folder is missing, incomplete, damaged, or has pickle weights only; the hub cannot be reached.
+        """
+        path = MICRO if str(source) == "micro" else Path(source)
+        if str(source) == "micro" and not path.is_dir():
+            raise KitError(f"The micro encoder is not at {path}; install the kit again, or name another encoder.")
+        if path.is_dir():
+            require_safe_weights(path)
+        elif path.is_absolute() or str(source).startswith((".", "~")) or str(source).count("/") > 1:
+            raise KitError(f"There is no model folder {source}; give an existing folder, a hub name, or 'micro'.")
+        where = str(path) if path.is_dir() else str(source)
+        try:
+            with quietly():
+                config = AutoConfig.from_pretrained(where, trust_remote_code=False)
+                tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
+                extra = {"add_pooling_layer": False} if config.model_type in ("bert", "roberta", "xlm-roberta") else {}
+                model = AutoModel.from_pretrained(
+                    where, config=config, trust_remote_code=False, use_safetensors=True, dtype=torch.float32, **extra
+                )
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            kind = "folder" if path.is_dir() else "hub model"
+            raise KitError(
+                f"The {kind} {source} could not be loaded ({one_line(error)}); "
+                "give a folder with config.json, a tokenizer and model.safetensors, or a hub name that can be reached."
+            ) from error
+        return cls(model, tokenizer, pooling or stored_pooling(path), name=str(source))
+
+    @property
+    def width(self) -> int:
+        """d, the size of a sentence embedding."""
+        return int(self.model.config.hidden_size)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def max_tokens(self) -> int:
+        """The longest input in word pieces that the encoder has positions for."""
+        limits = [int(getattr(self.model.config, "max_position_embeddings", 512)), int(self.tokenizer.model_max_length)]
+        if self.model.config.model_type in ("roberta", "xlm-roberta", "camembert"):
+            limits[0] -= self.model.config.pad_token_id + 1  # these count positions from the padding id on
+        return min(limits)
+
+    def fingerprint(self) -> str:
+        """A hash of all weights, the pooling and the vocabulary: the same encoder has the same one."""
+        digest = hashlib.sha256(f"{self.pooling} {self.max_tokens}".encode())
+        digest.update(json.dumps(sorted(self.tokenizer.get_vocab().items())).encode())
+        for name, weight in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Token ids and attention mask [N, L] -> embeddings [N, d] with gradient, without a head."""
+        if is_like_bert(self.model):
+            if self.pooling in ("cls", "cls_before_pooler"):
+                return cls_state(self.model, batch)
+            states = hidden_states(self.model, batch)
+        else:
+            states = self.model(**batch, output_hidden_states=True).hidden_states
+        return pool(states, batch["attention_mask"], self.pooling)
+
+    def pad(self, token_ids: Sequence[Sequence[int]] | Sequence[np.ndarray]) -> dict[str, Tensor]:
+        """Token ids of sentences -> padded ids and mask [N, L] on the encoder's device."""
+        ids = pad_rows(token_ids, self.tokenizer.pad_token_id)
+        lengths = torch.tensor([len(row) for row in token_ids])
+        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+        return {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
+
+    def tokenize(self, sentences: Sequence[str], max_tokens: int | None = None) -> list[list[int]]:
+        """Word-piece ids of each sentence, [CLS] and [SEP] included, cut to ``max_tokens`` or the encoder's limit."""
+        if not len(sentences):
+            return []
+        limit = min(max_tokens or self.max_tokens, self.max_tokens)
+        return self.tokenizer(list(sentences), truncation=True, max_length=limit)["input_ids"]
+
+    def encode(
+        self,
+        sentences: Sequence[str],
+        batch_size: int = 64,
+        normalize_embeddings: bool = False,
+        show_progress_bar: bool | None = None,
+        precision: Precision = "float32",
+    ) -> np.ndarray:
+        """Embed sentences: evaluation mode, no head, no cut at the training length.
+
+        Args:
+            sentences: n texts.
+            batch_size: sentences a batch; batches hold sentences of like length.
+            normalize_embeddings: scale each to length 1.
+            show_progress_bar: None shows one for more than 100 batches.
+            precision: "float32", "bfloat16", or "auto".
+
+        Returns:
+            float32 [n, d], in the order of ``sentences``.
+        """
+        if isinstance(sentences, str):
+            raise KitError("encode takes a list of sentences; put the one sentence into a list.")
+        return self.encode_tokens(
+            self.tokenize(sentences), batch_size, normalize_embeddings, show_progress_bar, precision
+        )
+
+    def encode_tokens(
+        self,
+        token_ids: Sequence[Sequence[int]] | Sequence[np.ndarray],
+        batch_size: int = 64,
+        normalize_embeddings: bool = False,
+        show_progress_bar: bool | None = None,
+        precision: Precision = "float32",
+    ) -> np.ndarray:
+        """``encode`` for sentences that are already token ids of this encoder's tokenizer."""
+        result = np.zeros((len(token_ids), self.width), dtype=np.float32)
+        # Longest first: padding is least, and a batch that does not fit in memory fails at once.
+        order = np.argsort([-len(ids) for ids in token_ids], kind="stable")
+        batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+        shown = len(batches) > 100 if show_progress_bar is None else show_progress_bar
+        lower = use_bfloat16(precision, self.device)
+
+        @torch.inference_mode()
+        def embed(rows: np.ndarray) -> np.ndarray:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
+                embeddings = self(self.pad([token_ids[row] for row in rows])).float()
+            if normalize_embeddings:
+                embeddings = F.normalize(embeddings, dim=-1)
+            return embeddings.cpu().numpy()
+
+        was_training = self.training
+        self.eval()
+        try:
+            with sharing(len(batches) if self.device.type == "cpu" else 1):
+                found = in_threads(partial(embed, rows) for rows in batches)
+                for rows in tqdm(batches, desc="encode", disable=not shown, leave=False):
+                    result[rows] = next(found)
+        finally:
+            self.train(was_training)
+        return result
+
+    def save(self, path: str | Path) -> Path:
+        """Write a folder that this kit, transformers and sentence-transformers load (safetensors, right pooling)."""
+        path = Path(path)
+        with new_folder(path) as folder:
+            self.save_into(folder)
+        return path
+
+    def save_into(self, folder: Path) -> None:
+        """Write the files of ``save`` into an existing folder."""
+        self.model.save_pretrained(folder, safe_serialization=True)
+        self.tokenizer.save_pretrained(folder)
+        for name, content in sentence_transformers_files(self.pooling, self.width, self.max_tokens).items():
+            file = folder / name
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""The paper's tables and figures as named experiments, and the kit's own."""

@@ -1,0 +1,108 @@
+"""Figure 2 of the paper: the distillation loss and the dev score over training, with and without shuffling.
+
+A student's logged loss is taken with dropout, against the targets it is taught, which under Group-P are shuffled. Here
+each student is stopped every few steps, and its loss is taken without dropout against its teacher's own targets as
+well, on batches that it has read and on batches of the same corpus that it never reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distillcse_kit.analysis.agreement import remaining_loss
+from distillcse_kit.config import with_changes
+from distillcse_kit.encoder.devices import use_bfloat16
+from distillcse_kit.errors import KitError
+from distillcse_kit.laboratory import METHODS, Laboratory
+from distillcse_kit.method.losses import cosine_matrix
+from distillcse_kit.training.loop import Trainer, rows_read
+from distillcse_kit.training.objective import Distillation
+from distillcse_kit.training.run import run_content
+
+BATCHES = 4
+
+POINTS = 15
+
+
+class WatchedTrainer(Trainer):
+    """A trainer whose history also holds the losses that are left, "read" and "unread", each of three kinds."""
+
+    def _log(self, step: int, recent: list[dict[str, Tensor]]) -> None:
+        super()._log(step, recent)
+        for where, rows in self._watched.items():
+            for name, value in self._left(rows).items():
+                self.history[-1][f"{where}, {name}"] = value
+
+    def watch(self) -> None:
+        """Choose the batches: the first that are read, and as many that are not.
+
+        Raises:
+            KitError: the run reads the whole corpus.
+        """
+        size, n = self.settings.batch_size, len(self.corpus)
+        read = rows_read(n, self.settings)
+        unread = np.setdiff1d(np.arange(n), read)
+        if len(unread) < size:
+            raise KitError("The run reads the whole corpus and leaves no batch to hold out; give more sentences.")
+        unread = np.random.default_rng(self.settings.seed).permutation(unread)
+        self._watched = {
+            where: [rows[start : start + size] for start in range(0, min(BATCHES * size, len(rows) - size + 1), size)]
+            for where, rows in (("read", read), ("unread", unread))
+        }
+
+    @torch.no_grad()
+    def _left(self, batches: list[np.ndarray]) -> dict[str, float]:
+        assert self.distillation is not None
+        device = self.accelerator.device
+        self.trainee.eval()
+        with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(self.settings.precision, device)):
+            views = [
+                self.trainee(self.trainee.encoder.pad(self.text.rows(rows, self.settings.max_tokens)))
+                for rows in batches
+            ]
+        students = torch.stack([cosine_matrix(view.float(), view.float()).cpu() for view in views])
+        teachers = torch.stack([self.distillation.teachers.cosines(rows) for rows in batches])
+        return asdict(remaining_loss(students, teachers, self.distillation.settings))
+
+
+def watched_history(lab: Laboratory, method: str, seed: int) -> list[dict[str, float]]:
+    """The history of one student of one teacher, watched ``POINTS`` times; trained if the store has it not."""
+    teacher = lab.teacher(seed)
+    every = max(1, lab.profile.training.steps // POINTS)
+    settings = with_changes(lab.profile.training, seed=seed, evaluate_every=every)
+    lesson = Distillation(
+        with_changes(lab.profile.distillation, shuffle=METHODS[method].shuffle), lab.ensemble([teacher])
+    )
+    content: dict[str, Any] = run_content(settings, lab.corpus, lab.dev, lesson) | {"watched batches": BATCHES}
+
+    def train() -> list[dict[str, float]]:
+        checkpoint = lab.store.path("curves", content, ".checkpoint")
+        trainer = WatchedTrainer(lab.store, settings, lab.corpus, lab.dev, lesson, checkpoint)
+        trainer.watch()
+        trainer.fit(f"{METHODS[method].name}, seed {seed}")
+        trainer.forget_checkpoint()
+        return trainer.history
+
+    return lab.store.json("curves", content, train)
+
+
+def figure_2(lab: Laboratory) -> dict[str, dict[str, list[float]]]:
+    """{"not shuffled: quantity" or "Group-P: quantity": {step: values over seeds}}.
+
+    Quantities: dev (Spearman x 100), and for read and unread batches the cross-entropy against the teacher's own
+    targets, against shuffled ones, and the KL (nats).
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for label, method in (("not shuffled", "vanilla"), ("Group-P", "group_p")):
+        for seed in range(lab.profile.seeds):
+            for row in watched_history(lab, method, seed):
+                for name, value in row.items():
+                    if name == "dev" or "," in name:
+                        at_step = found.setdefault(f"{label}: {name.replace('_', '-')}", {})
+                        at_step.setdefault(str(int(row["step"])), []).append(value)
+    return found

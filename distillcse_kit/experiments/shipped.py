@@ -1,0 +1,63 @@
+"""The kit's own main tables from whole laptop runs, as they ship with the package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distillcse_kit.errors import KitError
+from distillcse_kit.evaluation.statistics import seed_interval
+from distillcse_kit.store import read_json, write_json
+
+RESULTS = Path(__file__).parent.parent / "results"
+
+REAL_RUN = RESULTS / "real_laptop.json"
+
+BUILTIN_RUN = RESULTS / "builtin_laptop.json"
+
+
+@dataclass(frozen=True)
+class ShippedRun:
+    """The kit's own main table from a whole laptop run, as it ships with the package.
+
+    Attributes:
+        settings: ``Laboratory.describe()`` of the run.
+        command: what made it.
+        table: {row: {task: scores over seeds}}, as from ``Laboratory.main_table``.
+    """
+
+    settings: dict[str, Any]
+    command: str
+    table: dict[str, dict[str, list[float]]]
+
+
+def shipped_run(path: Path = REAL_RUN) -> ShippedRun | None:
+    """A shipped run (``REAL_RUN`` or ``BUILTIN_RUN``); None if this installation has none.
+
+    Raises:
+        KitError: the file is damaged, or lacks settings, command, table or the order of its rows.
+    """
+    if not path.is_file():
+        return None
+    content = read_json(path)
+    try:
+        table = {row: content["table"][row] for row in content["rows"]}
+        return ShippedRun(content["settings"], content["command"], table)
+    except (KeyError, TypeError) as error:
+        raise KitError(f"{path} is not a table of results ({error} is missing); install the kit again.") from error
+
+
+def write_run(path: Path, run: ShippedRun) -> None:
+    """Write what ``shipped_run`` reads. JSON objects have no order here, so that of the rows is kept beside them."""
+    write_json(path, {"settings": run.settings, "command": run.command, "rows": list(run.table), "table": run.table})
+
+
+def markdown_table(table: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """{row: {task: scores over seeds}} as Markdown: mean ± half width of the 95% interval; single scores alone."""
+    tasks = list(next(iter(table.values())))
+    lines = ["| | " + " | ".join(tasks) + " |", "|---" * (len(tasks) + 1) + "|"]
+    for name, scores in table.items():
+        lines.append(f"| {name} | " + " | ".join(str(seed_interval(scores[task])) for task in tasks) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,181 @@
+"""What a sweep found: its table, what is told apart in it, and the results that ship."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from distillcse_kit.config import Profile, as_json
+from distillcse_kit.errors import KitError
+from distillcse_kit.evaluation.scoring import PAPER_TASKS
+from distillcse_kit.evaluation.statistics import (
+    Comparison,
+    compare_differences,
+    detectable_difference,
+    paired_difference,
+    seed_interval,
+)
+from distillcse_kit.experiments.shipped import RESULTS
+from distillcse_kit.experiments.sweep_design import AVERAGE
+from distillcse_kit.experiments.sweeps import sweep_named
+from distillcse_kit.experiments.tables import Table
+from distillcse_kit.laboratory import Laboratory
+from distillcse_kit.store import key_of, read_json
+from distillcse_kit.versions import versions
+
+SHIPPED = RESULTS / "sweeps"
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep found.
+
+    Attributes:
+        name: of the sweep.
+        key: of all settings it hangs on, see ``sweep_key``.
+        settings: ``Laboratory.describe()``.
+        made: {"date", "versions"}.
+        table: {label: {task or column: values over seeds}}.
+    """
+
+    name: str
+    key: str
+    settings: dict[str, Any]
+    made: dict[str, Any]
+    table: Table
+
+    @property
+    def columns(self) -> list[str]:
+        """Those worth a table: of scores dev and the average or the headline, of steps the last, else all."""
+        found = list(next(iter(self.table.values())))
+        if sweep_named(self.name).last:
+            return found[-1:]
+        if "dev" not in found:
+            return found
+        return list(dict.fromkeys(("dev", AVERAGE if AVERAGE in found else self.settings["headline"])))
+
+    def baseline(self, label: str) -> str:
+        """The row that a row is compared with: the first one, or the first of the same "...: quantity"."""
+        quantity = label.partition(": ")[2]
+        return next(row for row in self.table if row.partition(": ")[2] == quantity)
+
+    def compared(self, column: str) -> dict[str, Comparison]:
+        """{label: difference from its baseline}, paired by seed, with p-values after Holm; of equally long rows."""
+        values = {label: row.get(column, []) for label, row in self.table.items()}
+        pairs = {label: (values[label], values[self.baseline(label)]) for label in values}
+        return compare_differences(
+            {
+                label: paired_difference(*pair)
+                for label, pair in pairs.items()
+                if label != self.baseline(label) and len(pair[0]) == len(pair[1])
+            }
+        )
+
+    def lines(self, column: str) -> list[str]:
+        """The table as text: mean with its interval, the difference from its baseline, and whether it is told."""
+        found, compared = [], self.compared(column)
+        width = 2 + max(map(len, self.table))
+        for label, row in self.table.items():
+            if column not in row:
+                continue
+            line = f"{label:<{width}}{seed_interval(row[column])!s:>16}"
+            if (comparison := compared.get(label)) is not None:
+                sign = "" if comparison.decided else "   (not told from 0)"
+                line += f"   {comparison.difference.mean:+.2f} ± {comparison.difference.half_width:.2f}{sign}"
+            found.append(line)
+        return found
+
+    def conclusion(self, column: str) -> str:
+        """What can be concluded from a column, and what cannot: two plain sentences."""
+        compared = self.compared(column)
+        baseline, *_ = self.table
+        told = [f"{label} ({one.difference.mean:+.2f})" for label, one in compared.items() if one.decided]
+        seeds = len(self.table[baseline][column])
+        together = f", {len(compared)} comparisons taken together" if len(compared) > 1 else ""
+        than = baseline.partition(": ")[0]
+        first = f"{column}: {seeds} seeds tell {', '.join(told) or 'nothing'} from {than} at 5%{together}."
+        if seeds < 2:
+            return first
+        # Rows scatter differently: what can be seen in each of them is decided by the one that scatters most.
+        visible = max(detectable_difference(one.difference.standard_deviation, seeds) for one in compared.values())
+        return f"{first} Alone, each row would show a true difference of {visible:.2f} at least four times in five."
+
+    def tidy(self) -> pd.DataFrame:
+        """A row for each setting, task or column, and seed: columns setting, task, seed, value."""
+        return pd.DataFrame(
+            [
+                {"setting": label, "task": task, "seed": seed, "value": score}
+                for label, tasks in self.table.items()
+                for task, scores in tasks.items()
+                for seed, score in enumerate(scores)
+            ]
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """Rows as a list, for JSON objects have no order here."""
+        rows = [
+            {"setting": label, "columns": list(row), "values": list(row.values())} for label, row in self.table.items()
+        ]
+        return {**asdict(self), "table": rows}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> SweepResult:
+        """What ``as_json`` wrote. KeyError or TypeError if it is something else."""
+        table = {row["setting"]: dict(zip(row["columns"], row["values"], strict=True)) for row in content["table"]}
+        return cls(**{**content, "table": table})
+
+
+def sweep_key(name: str, profile: Profile) -> str:
+    """A key of all settings, not of the data: a result with another key is of other settings than the code's now."""
+    sweep = sweep_named(name)
+    counts = {"teachers": profile.teachers, "seeds": sweep.seeds(profile), "sentences": profile.sentences}
+    return key_of([name, as_json(profile.training), counts, sweep.content(profile)])
+
+
+def with_average(table: Table) -> Table:
+    """The table with a column more: each seed's mean over those of the paper's seven tasks that it has, if several."""
+    tasks = [task for task in PAPER_TASKS if task in next(iter(table.values()))]
+    if len(tasks) < 2:
+        return table
+    return {
+        row: {**found, AVERAGE: np.mean([found[task] for task in tasks], axis=0).tolist()}
+        for row, found in table.items()
+    }
+
+
+def run_sweep(lab: Laboratory, name: str) -> SweepResult:
+    """Compute a sweep: what the store has is loaded, the rest is trained.
+
+    Raises:
+        KitError: unknown sweep, or what its ``compute`` raises.
+    """
+    table = with_average(sweep_named(name).compute(lab))
+    made = {"date": date.today().isoformat(), "versions": versions()}
+    settings = lab.describe() | {"headline": lab.headline}
+    return SweepResult(name, sweep_key(name, lab.profile), settings, made, table)
+
+
+def shipped_sweep(name: str) -> SweepResult | None:
+    """The sweep as it ships with the kit, made on real data with the laptop profile; None if it does not ship.
+
+    Raises:
+        KitError: unknown sweep, or a damaged file.
+    """
+    sweep_named(name)
+    path = SHIPPED / f"{name}.json"
+    if not path.is_file():
+        return None
+    try:
+        return SweepResult.from_json(read_json(path))
+    except (KeyError, TypeError, ValueError) as error:
+        raise KitError(f"{path} is not the result of a sweep ({error}); install the kit again.") from error
+
+
+def sweep_result(lab: Laboratory, name: str, recompute: bool = False) -> SweepResult:
+    """The shipped result, or, on request and where none ships, this laboratory's own."""
+    shipped = None if recompute else shipped_sweep(name)
+    return shipped or run_sweep(lab, name)

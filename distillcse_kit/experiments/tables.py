@@ -1,0 +1,93 @@
+"""Tables 5, 8 and 9 of the paper, from the runs of the main table: {row: {column: values over seeds}}."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from distillcse_kit.analysis.agreement import agreements, remaining_loss
+from distillcse_kit.config import with_changes
+from distillcse_kit.evaluation.scoring import spearman
+from distillcse_kit.laboratory import METHODS, Laboratory
+from distillcse_kit.training.loop import rows_read
+from distillcse_kit.training.run import Run
+
+Table = dict[str, dict[str, list[float]]]
+
+RAW = "raw teacher ensemble"
+
+
+def table_5(lab: Laboratory) -> Table:
+    """Is an ensemble itself as good as its student? The raw ensemble is the teachers' mean cosine of each pair.
+
+    There is one raw ensemble, so one score of it; students have one each seed. Columns are dev and the test tasks.
+    """
+    teachers = lab.teachers()
+    tasks = {"dev": lab.dev, **lab.tests}
+    mean = {task: np.mean([lab.pair_cosines(run, task) for run in teachers], axis=0) for task in tasks}
+    return {
+        METHODS["vanilla"].name: lab.scores(lab.students("vanilla")),
+        METHODS["components"].name: lab.scores(lab.students("components")),
+        RAW: {task: [spearman(mean[task], pairs.score)] for task, pairs in tasks.items()},
+        "single teachers": lab.scores(teachers),
+    }
+
+
+def table_8(lab: Laboratory) -> Table:
+    """Whom does a student agree with, on the dev pairs? Spearman x 100; columns as in the paper."""
+    teachers = lab.teachers()[: lab.profile.seeds]
+    taught_by = np.stack([lab.pair_cosines(run, "dev") for run in teachers])
+    found = {}
+    for row, method in (("not shuffled", "vanilla"), ("shuffled", "group_p")):
+        cosines = np.stack([lab.pair_cosines(run, "dev") for run in lab.students(method)])
+        agree = agreements(cosines, taught_by, np.array(lab.dev.score))
+        found[row] = {
+            "gold": [one.gold for one in agree],
+            "own teacher": [one.own_teacher for one in agree],
+            "other teachers": [one.other_teachers for one in agree],
+            "other students": [one.other_students for one in agree],
+        }
+    return found
+
+
+def table_9(lab: Laboratory, batches: int = 4) -> Table:
+    """What of the distillation loss is left, in nats, dropout off, on three kinds of sentences.
+
+    "read": sentences of the corpus that the run was trained on; "unread": sentences of the same corpus that it was not
+    (left out where it read all); "dev": sentences of the dev pairs, of another kind. For each the cross-entropy
+    against the teacher's own targets, against shuffled ones, and the KL, which can be compared between teachers.
+    """
+    teachers = lab.teachers()
+    found: Table = {}
+    for method in ("vanilla", "group_p", "distillcse"):
+        wanted = METHODS[method]
+        settings = with_changes(lab.profile.distillation, shuffle=wanted.shuffle)
+        row: dict[str, list[float]] = {}
+        for seed, student in enumerate(lab.students(method)):
+            taught_by = teachers if wanted.many_teachers else [teachers[seed]]
+            for where, sentences in _sentences(lab, student, batches).items():
+                size = lab.profile.training.batch_size
+                targets = torch.stack([lab.batch_cosines(run, sentences, size) for run in taught_by]).mean(dim=0)
+                left = remaining_loss(lab.batch_cosines(student, sentences, size), targets, settings, seed)
+                for name, value in vars(left).items():
+                    row.setdefault(f"{where}, {_NAMES[name]}", []).append(value)
+        found[wanted.name] = row
+    return found
+
+
+_NAMES = {"cross_entropy": "cross-entropy", "shuffled": "shuffled cross-entropy", "kl": "KL"}
+
+
+def _sentences(lab: Laboratory, run: Run, batches: int) -> dict[str, list[str]]:
+    """Sentences for ``batches`` whole batches of each kind, those of the corpus by the run's own order of data."""
+    settings, draw = with_changes(lab.profile.training, seed=run.seed), np.random.default_rng(run.seed)
+    wanted, n = batches * settings.batch_size, len(lab.corpus)
+    read = np.unique(rows_read(n, settings))
+    unread = np.setdiff1d(np.arange(n), read)
+    kinds = {"read": draw.permutation(read)[:wanted]}
+    if len(unread) >= settings.batch_size:
+        kinds["unread"] = draw.permutation(unread)[:wanted]
+    dev = sorted(set(lab.dev.first) | set(lab.dev.second))
+    return {where: [lab.corpus.sentences[int(row)] for row in rows] for where, rows in kinds.items()} | {
+        "dev": draw.permutation(dev)[:wanted].tolist()
+    }

@@ -1,0 +1,65 @@
+"""The two views of a batch: the same sentences under two dropout masks, each view computed in a thread of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from distillcse_kit.fast.dropout import has_cheap_dropout, mask_stream
+from distillcse_kit.fast.threads import in_threads
+
+Batch = Mapping[str, Tensor]
+
+
+def two_views(model: nn.Module, batch: Batch, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    """``model(batch)`` twice, with gradient.
+
+    With the dropout of ``use_cheap_dropout``, on a processor, each view draws its masks from a stream of its own, so
+    that what comes out does not depend on how many threads there are. Otherwise both views go through in one pass.
+
+    Args:
+        model: takes a batch of N sentences to [N, d]; what it returns is a function of its weights and the batch alone.
+        batch: tensors with a row a sentence.
+        generator: draws a seed for each stream; None takes torch's global one, from which a single pass always draws.
+
+    Returns:
+        [N, d] and [N, d].
+    """
+    if not has_cheap_dropout(model):
+        both = model({key: torch.cat([value, value]) for key, value in batch.items()})
+        return both.chunk(2)  # type: ignore[return-value]
+    kind = next(iter(batch.values())).device.type
+    precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+    seeds = torch.randint(2**63 - 1, (2,), generator=generator).tolist()
+    passes = [partial(_one_view, model, batch, seed, kind, precision) for seed in seeds]
+    return _Both.apply(passes, *(weight for weight in model.parameters() if weight.requires_grad))
+
+
+def _one_view(model: nn.Module, batch: Batch, seed: int, kind: str, precision: torch.dtype | None) -> Tensor:
+    """A pass with gradient: autocast and gradient mode belong to a thread."""
+    with torch.enable_grad(), torch.autocast(kind, precision, enabled=precision is not None), mask_stream(seed):
+        return model(batch)
+
+
+class _Both(torch.autograd.Function):
+    """Two passes side by side, and the gradient of the weights back through both side by side."""
+
+    @staticmethod
+    def forward(ctx: Any, passes: list[Callable[[], Tensor]], *weights: Tensor) -> tuple[Tensor, ...]:
+        ctx.weights = weights
+        ctx.views = list(in_threads(passes))
+        return tuple(view.detach() for view in ctx.views)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        works = [
+            partial(torch.autograd.grad, view, ctx.weights, gradient, allow_unused=True)
+            for view, gradient in zip(ctx.views, gradients, strict=True)
+        ]
+        first, second = in_threads(works)
+        # Always in this order, for sums of floats depend on it. Not in place: two weights may share one gradient.
+        return None, *(a if b is None else b if a is None else a + b for a, b in zip(first, second, strict=True))

@@ -1,0 +1,1 @@
+"""The paper's equations, and nothing else: losses, shuffling, and the averaging of teachers."""

@@ -1,0 +1,279 @@
+"""The one training loop of teachers and students: precision, dev score, best checkpoint, resume, progress.
+
+A batch is N sentences drawn without replacement from the corpus, whatever their lengths.
+What a run does is decided by its settings alone, and its folder is named by their key: a run is resumed only by a
+start with exactly the same settings, data and kit format.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from distillcse_kit.config import TrainingSettings
+from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.encoder.devices import use_bfloat16
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
+from distillcse_kit.errors import KitError
+from distillcse_kit.evaluation.scoring import score_pairs
+from distillcse_kit.fast.compiling import Compiled, repays
+from distillcse_kit.fast.dropout import use_cheap_dropout
+from distillcse_kit.fast.packing import is_like_bert
+from distillcse_kit.fast.threads import sharing
+from distillcse_kit.store import Store, new_folder, write_json
+from distillcse_kit.training.checkpoint import load_checkpoint, save_checkpoint
+
+if TYPE_CHECKING:
+    pass
+
+from distillcse_kit.training.corpus import Corpus, tokenized
+from distillcse_kit.training.objective import Distillation, Trainee, batch_losses
+from distillcse_kit.training.run import Run, run_content, run_folder
+from distillcse_kit.versions import versions
+
+CHECKPOINT_SECONDS = 30.0
+
+_turn = threading.Lock()  # all runs of a process draw from torch's one generator, so they take turns
+
+
+class Cancelled(Exception):
+    """Raised by whoever watches a run, to stop it between two steps; a later start goes on from its last checkpoint."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        step, steps: done, and of how many.
+        losses: of this step, by name: "loss" and its parts.
+        history: rows of the dev scores so far, as in ``Run.history``.
+    """
+
+    step: int
+    steps: int
+    losses: dict[str, float]
+    history: list[dict[str, float]]
+
+
+Watcher = Callable[[Progress], None]
+
+
+def batch_rows(n: int, settings: TrainingSettings) -> Iterator[np.ndarray]:
+    """The rows of each step's sentences: every epoch a new random order, its last batch perhaps smaller."""
+    order_of = np.random.default_rng((settings.seed, n))
+    step = 0
+    while True:
+        order = order_of.permutation(n)
+        for start in range(0, n, settings.batch_size):
+            if step == settings.steps:
+                return
+            yield order[start : start + settings.batch_size]
+            step += 1
+
+
+def rows_read(n: int, settings: TrainingSettings) -> np.ndarray:
+    """The rows of all sentences that a run on a corpus of n reads, in order; those of later epochs come again."""
+    return np.concatenate(list(batch_rows(n, settings)))
+
+
+def train(
+    store: Store,
+    settings: TrainingSettings,
+    corpus: Corpus,
+    dev: SentencePairs,
+    distillation: Distillation | None = None,
+    label: str | None = "teacher",
+    on_step: Watcher | None = None,
+) -> Run:
+    """Train an encoder, or load the run if the store has it, or go on with it if it was interrupted.
+
+    Args:
+        store: where the run's folder is.
+        settings: of training; the seed decides order, dropout, head and shuffling.
+        corpus: training sentences.
+        dev: pairs whose Spearman chooses the best checkpoint.
+        distillation: None trains a SimCSE teacher; else a student of those teachers.
+        label: shown beside the progress bar; None shows none.
+        on_step: called after every step that is trained now; what it raises, such as ``Cancelled``, stops the run.
+
+    Raises:
+        KitError: the base cannot be loaded, the teachers embedded another corpus, the loss is not finite, or the
+            disk is full.
+    """
+    folder = run_folder(store, settings, corpus, dev, distillation)
+    with store.locked(folder):
+        if (folder / "run.json").is_file():
+            return Run.load(folder)
+        started = time.time()
+        with _turn:
+            trainer = Trainer(store, settings, corpus, dev, distillation, folder.with_name(f"{folder.name}.checkpoint"))
+            best = trainer.fit(label, on_step)
+        about = run_content(settings, corpus, dev, distillation)
+        about |= {"versions": versions(), "seconds": round(time.time() - started, 1)}
+        with new_folder(folder) as unfinished:
+            best.save_into(unfinished)
+            write_json(unfinished / "history.json", trainer.history)
+            dev_entry = {"spearman": trainer.best_score, "step": trainer.best_step, "pairs": len(dev)}
+            write_json(unfinished / "scores.json", {"dev": dev_entry})
+            write_json(unfinished / "run.json", about)
+        trainer.forget_checkpoint()
+    return Run.load(folder)
+
+
+class Trainer:
+    """One run in progress."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: TrainingSettings,
+        corpus: Corpus,
+        dev: SentencePairs,
+        distillation: Distillation | None,
+        checkpoint: Path,
+    ) -> None:
+        if len(corpus) < 2:
+            raise KitError("Contrastive learning needs at least two sentences; give a larger corpus.")
+        if distillation is not None and distillation.teachers.sentences != len(corpus):
+            raise KitError(
+                f"The teachers embedded {distillation.teachers.sentences} sentences, the corpus has {len(corpus)}; "
+                "embed this corpus with them."
+            )
+        self.settings, self.corpus, self.dev, self.distillation = settings, corpus, dev, distillation
+        self.checkpoint = checkpoint
+        torch.manual_seed(settings.seed)
+        self.accelerator = Accelerator()
+        self.trainee = Trainee(settings)
+        device, compiled = self.accelerator.device, repays(settings, self.accelerator.device)
+        if device.type == "cpu" and is_like_bert(self.trainee.encoder.model) and not compiled:
+            use_cheap_dropout(self.trainee.encoder.model)
+        self.dev_encoder = DevEncoder(self.trainee.encoder, settings)
+        self.text = tokenized(store, self.trainee.encoder, corpus)
+        parameters = [parameter for parameter in self.trainee.parameters() if parameter.requires_grad]
+        optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0, fused=True)
+        self.model, self.optimiser = self.accelerator.prepare(self.trainee, optimiser)
+        if compiled:
+            self.model = Compiled(self.model)
+        self.generator = torch.Generator().manual_seed(settings.seed)
+        # One of its own, so that whatever else draws or reseeds meanwhile, such as a reader's cell, changes no run.
+        self.mask_generator = torch.Generator()
+        self.mask_generator.set_state(torch.get_rng_state())
+        self.history: list[dict[str, float]] = []
+        self.best_score, self.best_step = -math.inf, 0
+        self.best: dict[str, Tensor] = {}
+
+    def fit(self, label: str | None, on_step: Watcher | None = None) -> SentenceEncoder:
+        """Run all steps; the encoder with the weights of the best dev score."""
+        first = self._resume()
+        recent: list[dict[str, Tensor]] = []
+        saved = time.monotonic()
+        shown = {"desc": label, "unit": "step", "leave": False, "disable": label is None}
+        with tqdm(total=self.settings.steps, initial=first, **shown) as progress:
+            for step, rows in enumerate(batch_rows(len(self.corpus), self.settings), start=1):
+                if step <= first:
+                    continue
+                losses = self._step(step, rows)
+                recent.append(losses)
+                progress.update()
+                if step % self.settings.evaluate_every == 0 or step == self.settings.steps:
+                    self._log(step, recent)
+                    progress.set_postfix(dev=f"{self.history[-1]['dev']:.2f}")
+                    recent = []
+                    if step != self.settings.steps and time.monotonic() - saved > CHECKPOINT_SECONDS:
+                        self._save(step)
+                        saved = time.monotonic()
+                if on_step is not None:
+                    on_step(self._progress(step, losses))
+        encoder = self.trainee.encoder
+        encoder.model.load_state_dict(self.best)
+        return encoder.cpu()
+
+    @sharing(2)  # a thread for each view
+    def _step(self, step: int, rows: np.ndarray) -> dict[str, Tensor]:
+        device = self.accelerator.device
+        batch = self.trainee.encoder.pad(self.text.rows(rows, self.settings.max_tokens))
+        self.model.train()
+        with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(self.settings.precision, device)):
+            losses = batch_losses(
+                self.model, batch, rows, self.settings, self.distillation, self.generator, self.mask_generator
+            )
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.settings.learning_rate * (1 - (step - 1) / self.settings.steps)
+        self.accelerator.backward(losses["loss"])
+        self.accelerator.clip_grad_norm_(self.trainee.parameters(), self.settings.gradient_clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        return {name: value.detach() for name, value in losses.items()}
+
+    def _progress(self, step: int, losses: dict[str, Tensor]) -> Progress:
+        values = {name: float(loss) for name, loss in losses.items()}
+        return Progress(step, self.settings.steps, values, list(self.history))
+
+    def _log(self, step: int, recent: list[dict[str, Tensor]]) -> None:
+        """Score dev, remember the best, and add a row to the history: losses are means since the last row."""
+        row = {name: float(torch.stack([losses[name] for losses in recent]).mean()) for name in recent[0]}
+        if not math.isfinite(row["loss"]):
+            raise KitError(
+                f"The loss is {row['loss']} at step {step}; lower the learning rate or raise the temperatures."
+            )
+        dev = score_pairs(self.dev_encoder, self.dev)
+        self.history.append({"step": step, **row, "dev": dev})
+        if not dev <= self.best_score:  # a constant encoder scores nan: then the newest is as good as any
+            self.best_score, self.best_step = dev, step
+            self.best = {
+                name: weight.detach().cpu().clone() for name, weight in self.trainee.encoder.model.state_dict().items()
+            }
+
+    def _save(self, step: int) -> None:
+        """Write the checkpoint: weights, best weights, optimiser, random states, history."""
+        tensors = {
+            "trainee": self.trainee.state_dict(),
+            "best": self.best,
+            "generators": {"shuffling": self.generator.get_state(), "masks": self.mask_generator.get_state()},
+        }
+        state = {"step": step, "history": self.history, "best_score": self.best_score, "best_step": self.best_step}
+        save_checkpoint(self.checkpoint, tensors, self.optimiser, state)
+
+    def _resume(self) -> int:
+        """Go on from the checkpoint if there is a whole one: the number of steps already done, else 0."""
+        if not (found := load_checkpoint(self.checkpoint, self.optimiser, ("trainee", "best", "generators"))):
+            return 0
+        tensors, state = found
+        self.trainee.load_state_dict(tensors["trainee"])
+        self.best = tensors["best"]
+        self.generator.set_state(tensors["generators"]["shuffling"])
+        self.mask_generator.set_state(tensors["generators"]["masks"])
+        self.history, self.best_score, self.best_step = state["history"], state["best_score"], state["best_step"]
+        return int(state["step"])
+
+    def forget_checkpoint(self) -> None:
+        """Delete the checkpoint file, if there is one."""
+        self.checkpoint.unlink(missing_ok=True)
+
+
+class DevEncoder:
+    """The encoder as the dev score wants it: in the precision of training, and one set of sentences tokenised once."""
+
+    def __init__(self, encoder: SentenceEncoder, settings: TrainingSettings) -> None:
+        self.encoder, self.settings = encoder, settings
+        self._sentences: list[str] = []
+        self._token_ids: list[list[int]] = []
+
+    def encode(self, sentences: list[str]) -> np.ndarray:
+        if sentences != self._sentences:
+            self._sentences, self._token_ids = sentences, self.encoder.tokenize(sentences)
+        return self.encoder.encode_tokens(
+            self._token_ids, batch_size=128, show_progress_bar=False, precision=self.settings.precision
+        )

@@ -1,0 +1,249 @@
+"""Masked language modelling: batches, masking, the loss, and the training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+from transformers import BertConfig, BertForMaskedLM, BertTokenizer
+
+from distillcse_kit.data.tokens import TokenizedText, pad_rows
+from distillcse_kit.encoder.devices import use_bfloat16
+from distillcse_kit.errors import KitError
+from distillcse_kit.training.checkpoint import load_checkpoint, save_checkpoint
+from distillcse_kit.training.word_pieces import SPECIAL_TOKENS
+
+CHECKPOINT_STEPS = 1_000  # a multiple of the loss curve's steps
+
+
+@dataclass(frozen=True)
+class PretrainingSettings:
+    """Everything that decides what micro encoder comes out, beside the text itself.
+
+    Attributes:
+        vocabulary_size: word pieces, the five special tokens included.
+        hidden_size: width of the encoder and of its sentence embeddings.
+        layers: transformer layers.
+        heads: attention heads; must divide ``hidden_size``.
+        max_tokens: longest sentence in word pieces, [CLS] and [SEP] included.
+        steps: optimiser steps.
+        tokens_per_batch: padded tokens in a batch; the sentences in it are as many as fit at their length.
+        learning_rate: peak rate; linear warm-up, constant, then linear decay to zero.
+        warmup_share, decay_share: shares of ``steps`` that warm up and decay.
+        mask_share: share of a batch's positions that are hidden and predicted.
+        dropout: written into the model's config, for SimCSE, whose augmentation it is. Pretraining itself runs
+            without: so small a model does not overfit, and random numbers are a third of a step on a processor.
+        vocabulary_sentences: how many sentences the vocabulary is learned from.
+        seed: of initialisation, masking and order.
+    """
+
+    vocabulary_size: int = 8_000
+    hidden_size: int = 192
+    layers: int = 3
+    heads: int = 3
+    max_tokens: int = 128
+    steps: int = 20_000
+    tokens_per_batch: int = 4_096
+    learning_rate: float = 1.5e-3
+    warmup_share: float = 0.03
+    decay_share: float = 0.3
+    mask_share: float = 0.15
+    dropout: float = 0.1
+    vocabulary_sentences: int = 350_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        counts = ("vocabulary_size", "hidden_size", "layers", "heads", "steps", "tokens_per_batch")
+        for name in (*counts, "vocabulary_sentences"):
+            if getattr(self, name) < 1:
+                raise KitError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.max_tokens < 3:
+            raise KitError(f"max_tokens is {self.max_tokens}; [CLS], one word and [SEP] need at least 3.")
+        if not self.learning_rate > 0:
+            raise KitError(f"learning_rate is {self.learning_rate}; it must be greater than 0.")
+        if not 0 < self.mask_share <= 1:
+            raise KitError(f"mask_share is {self.mask_share}; it must lie in (0, 1].")
+        if not 0 <= self.dropout < 1:
+            raise KitError(f"dropout is {self.dropout}; it must lie in [0, 1).")
+        if self.seed < 0:
+            raise KitError(f"seed is {self.seed}; it must be 0 or more.")
+        if self.hidden_size % self.heads:
+            raise KitError(
+                f"hidden_size {self.hidden_size} is not a multiple of heads {self.heads}; choose one that is."
+            )
+
+    def rate_at(self, step: int) -> float:
+        """Learning rate of ``step`` (0-based): warm-up, plateau, linear decay to zero."""
+        warmup = max(1, round(self.warmup_share * self.steps))
+        decay = max(1, round(self.decay_share * self.steps))
+        return self.learning_rate * max(0.0, min(1.0, (step + 1) / warmup, (self.steps - step) / decay))
+
+
+def batches(text: TokenizedText, settings: PretrainingSettings, start_step: int = 0) -> Iterator[Tensor]:
+    """Endless batches of token ids [B, L], padded with 0: sentences of like length together, order by seed.
+
+    The widths L are a few fixed numbers and B = tokens_per_batch // L, so that a compiled model sees few shapes.
+    Each epoch draws a new order from (seed, epoch); skipping ``start_step`` batches makes a resumed run see the rest.
+    """
+    widths = np.array([width for width in (24, 40, 64) if width < settings.max_tokens] + [settings.max_tokens])
+    bucket = np.searchsorted(widths, np.minimum(text.lengths, settings.max_tokens))
+    step, epoch = 0, 0
+    while True:
+        order_of = np.random.default_rng((settings.seed, epoch))
+        plan = []
+        for index, width in enumerate(widths):
+            members = order_of.permutation(np.flatnonzero(bucket == index))
+            rows = max(1, settings.tokens_per_batch // int(width))
+            # A batch short of rows would be a new shape: fill it up with other sentences of the same bucket.
+            for first in range(0, len(members), rows):
+                plan.append((int(width), np.resize(members[first : first + rows], rows)))
+        for index in order_of.permutation(len(plan)):
+            if step >= start_step:
+                width, rows = plan[index]
+                yield pad_rows(text.rows(rows, width), 0, width)
+            step += 1
+        epoch += 1
+
+
+def mask_tokens(
+    ids: Tensor, share: float, mask_id: int, vocabulary_size: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """BERT's masking with a fixed number of predictions: hide ``share`` of all positions of the batch.
+
+    Of the chosen positions 80% become [MASK], 10% a random token, 10% stay. Special tokens are never chosen.
+
+    Returns:
+        (input ids [B, L], flat positions [M], labels [M]); a label is -100 where the batch has too few real tokens.
+    """
+    ordinary = ids >= len(SPECIAL_TOKENS)
+    draw = torch.rand(ids.shape, generator=generator).masked_fill(~ordinary, 2.0).flatten()
+    positions = draw.topk(max(1, round(share * ids.numel())), largest=False).indices
+    labels = torch.where(ordinary.flatten()[positions], ids.flatten()[positions], -100)
+    action = torch.rand(positions.shape, generator=generator)
+    random_ids = torch.randint(len(SPECIAL_TOKENS), vocabulary_size, positions.shape, generator=generator)
+    replaced = torch.where(action < 0.8, mask_id, torch.where(action < 0.9, random_ids, labels))
+    masked = ids.flatten().clone()
+    masked[positions] = torch.where(labels >= 0, replaced, ids.flatten()[positions])
+    return masked.view_as(ids), positions, labels
+
+
+def masked_lm_loss(model: BertForMaskedLM, ids: Tensor, masked: Tensor, positions: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of the hidden tokens, a scalar.
+
+    The head runs on the hidden positions only: with 8,000 word pieces it would otherwise cost more than the encoder.
+
+    Args:
+        ids, masked: token ids before and after masking, [B, L]. positions, labels: [M], from ``mask_tokens``.
+    """
+    hidden = model.bert(input_ids=masked, attention_mask=(ids != 0).long()).last_hidden_state
+    logits = model.cls(hidden.flatten(0, 1)[positions])
+    return F.cross_entropy(logits.float(), labels, ignore_index=-100)
+
+
+def new_micro_encoder(settings: PretrainingSettings, tokenizer: BertTokenizer, vectors: np.ndarray) -> BertForMaskedLM:
+    """A BERT of the wanted shape with random weights, its token embeddings started from ``vectors`` [V, d]."""
+    torch.manual_seed(settings.seed)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.hidden_size,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        intermediate_size=4 * settings.hidden_size,
+        max_position_embeddings=settings.max_tokens,
+        type_vocab_size=1,
+        hidden_dropout_prob=settings.dropout,
+        attention_probs_dropout_prob=settings.dropout,
+        attn_implementation="eager",  # type: ignore[call-arg]  # for short sentences on a processor faster than the fused kernels' backward pass
+    )
+    model = BertForMaskedLM(config)
+    with torch.no_grad():
+        model.bert.embeddings.word_embeddings.weight[len(SPECIAL_TOKENS) :] = torch.from_numpy(
+            vectors[len(SPECIAL_TOKENS) : len(tokenizer)]
+        )
+    return model
+
+
+def new_optimiser(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    """AdamW (0.9, 0.98) with weight decay on matrices only, as usual for transformers."""
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), eps=1e-6, fused=True)
+
+
+@dataclass
+class Pretraining:
+    """One pretraining in progress: model, optimiser, loss curve, and the checkpoint it goes on from."""
+
+    settings: PretrainingSettings
+    model: BertForMaskedLM
+    optimiser: torch.optim.Optimizer
+    generator: torch.Generator
+    checkpoint: Path
+    step: int = 0
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        tensors = {"model": self.model.state_dict(), "masking": {"generator": self.generator.get_state()}}
+        save_checkpoint(self.checkpoint, tensors, self.optimiser, {"step": self.step, "curve": self.curve})
+
+    def resume(self) -> None:
+        """Go on from the checkpoint if there is a whole one."""
+        if found := load_checkpoint(self.checkpoint, self.optimiser, ("model", "masking")):
+            tensors, state = found
+            self.model.load_state_dict(tensors["model"])
+            self.generator.set_state(tensors["masking"]["generator"])
+            self.step, self.curve = state["step"], state["curve"]
+
+
+def run_pretraining(
+    state: Pretraining, text: TokenizedText, tokenizer: BertTokenizer, compile_model: bool, every: int = 100
+) -> None:
+    """Take the remaining steps; a row of the loss curve every ``every`` steps, now and then a checkpoint."""
+    settings, model = state.settings, state.model
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    nn.Module.to(model, device).train()
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    loss_of = torch.compile(masked_lm_loss, dynamic=False) if compile_model else masked_lm_loss
+    total, seen, began = 0.0, 0, time.monotonic()
+    progress = tqdm(total=settings.steps, initial=state.step, desc="pretrain", unit="step", mininterval=5)
+    for ids in batches(text, settings, state.step):
+        if state.step >= settings.steps:
+            break
+        masked, positions, labels = mask_tokens(
+            ids, settings.mask_share, tokenizer.mask_token_id, len(tokenizer), state.generator
+        )
+        for group in state.optimiser.param_groups:
+            group["lr"] = settings.rate_at(state.step)
+        with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16("auto", device)):
+            loss = loss_of(model, *(tensor.to(device) for tensor in (ids, masked, positions, labels)))
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        state.optimiser.step()
+        state.optimiser.zero_grad(set_to_none=True)
+        state.step += 1
+        total, seen = total + loss.item(), seen + int((ids != 0).sum())
+        progress.update()
+        if state.step % every == 0 or state.step == settings.steps:
+            steps = state.step % every or every
+            if not math.isfinite(total):
+                raise KitError(f"The loss is {total / steps} at step {state.step}; lower the learning rate.")
+            rate = round(seen / (time.monotonic() - began))
+            state.curve.append({"step": state.step, "loss": round(total / steps, 4), "tokens_per_second": rate})
+            progress.set_postfix(loss=f"{total / steps:.3f}", tokens_per_second=rate)
+            total, seen, began = 0.0, 0, time.monotonic()
+        if state.step % CHECKPOINT_STEPS == 0:
+            state.save()
+    progress.close()
+    model.cpu().eval()

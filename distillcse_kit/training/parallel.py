@@ -1,0 +1,52 @@
+"""Many runs side by side, in processes that share the cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from joblib import Parallel, cpu_count, delayed, parallel_config
+from tqdm.auto import tqdm
+
+from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.training.run import Run
+
+MOST_PROCESSES = 4  # each holds its own interpreter, model and optimiser: about a gigabyte
+
+
+def score_all(runs: Sequence[Run], sets: Sequence[SentencePairs]) -> None:
+    """Score all runs on all sets of pairs side by side, as far as that has not been done."""
+    missing = [run for run in runs if any(run.known_score(pairs) is None for pairs in sets)]
+    side_by_side(_score_run, [(run, sets) for run in missing], "scores")
+
+
+def _score_run(run: Run, sets: Sequence[SentencePairs]) -> None:
+    for pairs in sets:
+        run.score(pairs)
+
+
+def processes_for(jobs: int) -> int:
+    """How many processes share the cores: one a core, four at most; one if a GPU does the work."""
+    return 1 if torch.cuda.is_available() else min(jobs, cpu_count(), MOST_PROCESSES)
+
+
+def side_by_side(work: Callable[..., object], arguments: Sequence[tuple[Any, ...]], label: str) -> None:
+    """Call ``work`` with each of the arguments, in processes that share the cores, behind one progress bar.
+
+    Args:
+        work: what it makes must land in a file, for its result stays in its process. With one call, or where one
+            process is best, nothing is done: the caller does it.
+        arguments: of one call each.
+        label: shown beside the bar.
+
+    Raises:
+        Exception: what a call raised; the others are stopped.
+    """
+    count = processes_for(len(arguments))
+    if count < 2:
+        return
+    with parallel_config("loky", inner_max_num_threads=max(1, cpu_count() // count)):
+        finished = Parallel(n_jobs=count, return_as="generator_unordered")(delayed(work)(*each) for each in arguments)
+        for _ in tqdm(finished, total=len(arguments), desc=f"{label}, {count} at once", leave=False):
+            pass

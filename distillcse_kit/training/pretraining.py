@@ -1,0 +1,126 @@
+"""The micro encoder: a small BERT that learns English by masked language modelling on a plain text file.
+
+Four steps: a word-piece vocabulary; token embeddings from a truncated SVD of the positive PMI matrix (so that the
+model starts with the distributional meaning of its words, not with noise); masked LM training; a folder in the format
+that transformers and sentence-transformers load.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import BertForMaskedLM, BertTokenizer
+
+from distillcse_kit.data.tokens import TokenizedText
+from distillcse_kit.encoder.export import sentence_transformers_files
+from distillcse_kit.errors import KitError
+from distillcse_kit.store import Store, as_text, new_folder
+from distillcse_kit.training.masked_lm import (
+    Pretraining,
+    PretrainingSettings,
+    new_micro_encoder,
+    new_optimiser,
+    run_pretraining,
+)
+from distillcse_kit.training.word_pieces import learn_vocabulary, new_tokenizer, ppmi_svd_embeddings
+
+
+def pretrain(
+    sentences: Sequence[str],
+    fingerprint: str,
+    out: Path,
+    settings: PretrainingSettings,
+    store: Store,
+    compile_model: bool = True,
+    say: Callable[[str], None] = print,
+) -> Path:
+    """Make a micro encoder from sentences; an interrupted pretraining goes on where it stopped.
+
+    Args:
+        sentences: plain text, one sentence each. fingerprint: identifies them.
+        out: the model folder to write, beside ``pretraining.json`` (settings, loss curve, time).
+        settings: of the model and its training.
+        store: keeps vocabulary, token ids, vectors and the checkpoint.
+        compile_model: compile with torch.compile; needs a C++ compiler, repays itself after some hundred steps.
+        say: is told what is being done.
+
+    Raises:
+        KitError: ``out`` holds other things, the text is too poor for the settings, the loss is not finite, or the disk
+            is full.
+    """
+    started = time.monotonic()
+    if out.is_dir() and any(out.iterdir()) and not (out / "pretraining.json").is_file():
+        raise KitError(f"{out} holds other things, which the new encoder would replace; give --out a new folder.")
+    content = {"settings": asdict(settings), "corpus": fingerprint}
+    vocabulary = {"corpus": fingerprint, "sentences": settings.vocabulary_sentences, "size": settings.vocabulary_size}
+    say(
+        f"Vocabulary: {settings.vocabulary_size} word pieces "
+        f"from {min(len(sentences), settings.vocabulary_sentences)} sentences."
+    )
+    pieces = store.json(
+        "vocabularies",
+        vocabulary,
+        lambda: learn_vocabulary(list(sentences[: settings.vocabulary_sentences]), settings.vocabulary_size),
+    )
+    if len(pieces) <= settings.hidden_size:
+        raise KitError(
+            f"hidden_size is {settings.hidden_size}, but the text has only {len(pieces)} word pieces; "
+            "give more text, or a smaller hidden_size."
+        )
+    tokenizer = new_tokenizer(pieces, settings.max_tokens)
+    say(f"Tokenising {len(sentences)} sentences.")
+    text = store.load_or_write(
+        "tokens",
+        {"vocabulary": pieces, "limit": settings.max_tokens, "corpus": fingerprint},
+        ".npy",
+        TokenizedText.load,
+        lambda path: TokenizedText.write(path, sentences, tokenizer, settings.max_tokens),
+    )
+    say("Token vectors: truncated SVD of the positive PMI matrix.")
+
+    def write_vectors(path: Path) -> None:
+        with path.open("wb") as file:
+            np.save(file, ppmi_svd_embeddings(text, len(pieces), settings.hidden_size, seed=settings.seed))
+
+    vectors = store.array(
+        "vectors",
+        {"vocabulary": pieces, "corpus": fingerprint, "size": settings.hidden_size, "seed": settings.seed},
+        write_vectors,
+    )
+    model = new_micro_encoder(settings, tokenizer, np.array(vectors))
+    state = Pretraining(
+        settings,
+        model,
+        new_optimiser(model, settings.learning_rate),
+        torch.Generator().manual_seed(settings.seed),
+        store.path("pretraining", content | {"vocabulary": pieces}, ".safetensors"),
+    )
+    state.resume()
+    if state.step:
+        say(f"Going on from step {state.step} of {settings.steps}.")
+    run_pretraining(state, text, tokenizer, compile_model)
+    minutes = (time.monotonic() - started) / 60
+    about = content | {"curve": state.curve, "minutes_of_last_start": round(minutes, 1), "tokens": int(text.starts[-1])}
+    save_micro_encoder(out, model, tokenizer, settings, about)
+    state.checkpoint.unlink(missing_ok=True)
+    return out
+
+
+def save_micro_encoder(
+    out: Path, model: BertForMaskedLM, tokenizer: BertTokenizer, settings: PretrainingSettings, about: dict[str, Any]
+) -> None:
+    """Write the model folder: half-precision safetensors, tokenizer, config, pooling files, ``pretraining.json``."""
+    with new_folder(out) as folder:
+        model.half().save_pretrained(folder)
+        model.float()
+        tokenizer.save_pretrained(folder)
+        for name, content in sentence_transformers_files("cls", settings.hidden_size, settings.max_tokens).items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(as_text(content), encoding="utf-8")
+        (folder / "pretraining.json").write_text(as_text(about), encoding="utf-8")
