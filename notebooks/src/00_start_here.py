@@ -1,30 +1,31 @@
 # %% [markdown]
 # # 00 Start here
 #
-# **Goal.** Know what this laboratory is, what it works on, and how to read what it prints.
+# **Goal.** Know what this laboratory is for, what data it uses, and how to read what it prints.
 #
 # **You will learn**
 #
-# - the idea of DistillCSE in one picture and three equations,
+# - the idea of DistillCSE, in one picture and three equations,
 # - what the built-in sentences, pairs and encoder are, and what they are not,
 # - how profiles, the data folder and the store work,
-# - what an untrained encoder and mere word overlap score, which is where everything else starts from.
+# - what an untrained encoder scores, and what plain word overlap scores. Everything else is measured against these two.
 #
-# **Time:** under a minute on every profile; nothing is trained here.
+# **Time:** under a minute on every profile. Nothing is trained here.
 
 # %% [markdown]
-# The next cell holds the notebook's parameters; every notebook of the course has the same ones. Change a value, then
-# run all cells again. The course runner (`distillcse course`) sets them from its flags.
+# The next cell holds the notebook's parameters. All but the last are the same in every notebook of the course. Change a
+# value, then run all cells again. The command `distillcse course` runs all notebooks and sets these values from its
+# flags.
 
 # %% tags=["parameters"]
-profile: str = "smoke"  # smoke (minutes), laptop (40 minutes for the whole course) or paper (a GPU)
-seed: int = 0  # of what the notebook draws at random
-data_dir: str = ""  # folder with STS sets; empty: the built-in pairs
-corpus: str = ""  # training sentences, a file or a hub name; empty: found in data_dir, or built in
-base: str = ""  # encoder to start from; empty: the profile's
-store: str = ""  # folder of everything computed; empty: DISTILLCSE_STORE or ~/.cache/distillcse_kit
-figures: str = ""  # folder for the PNG figures; empty: only shown
-sentence: str = "A woman is peeling potatoes in the kitchen."  # its neighbours are looked up; type your own
+profile: str = "smoke"  # amount of work: smoke (minutes), laptop (whole course: 40 minutes) or paper (needs a GPU)
+seed: int = 0  # seed of this notebook's own random draws
+data_dir: str = ""  # folder of STS sets; if empty, the built-in pairs
+corpus: str = ""  # training sentences: a file or a hub name; if empty, from data_dir, or else built in
+base: str = ""  # encoder to start from; if empty, the profile's own
+store: str = ""  # folder for everything computed; if empty, DISTILLCSE_STORE or ~/.cache/distillcse_kit
+figures: str = ""  # folder for the PNG figures; if empty, they are only shown
+sentence: str = "A woman is peeling potatoes in the kitchen."  # we look up its neighbours; type your own
 
 # %%
 import numpy as np
@@ -37,7 +38,8 @@ lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store 
 pd.set_option("display.max_colwidth", None)
 
 # %% [markdown]
-# What computed the results below, in case you want to compare them with somebody else's:
+# The table lists the software versions behind the results below. You need them if you compare your results with
+# somebody else's.
 
 # %%
 pd.Series(versions(), name="version").to_frame()
@@ -45,8 +47,9 @@ pd.Series(versions(), name="version").to_frame()
 # %% [markdown]
 # ## The idea in one picture
 #
-# A *sentence embedding* is a vector for a sentence, such that sentences that mean nearly the same lie close together.
-# DistillCSE learns one without any labels, in two stages, and the second stage learns from the first:
+# A *sentence embedding* is a vector that stands for a sentence. Sentences that mean nearly the same should have vectors
+# that lie close together. DistillCSE learns such vectors without any labels. It works in two stages, and the second
+# stage learns from the first:
 #
 # ```text
 #              stage 1: contrast                          stage 2: distil
@@ -60,37 +63,58 @@ pd.Series(versions(), name="version").to_frame()
 #                                                                                     same base encoder, afresh
 # ```
 #
-# The student is no smaller than its teachers: this is distillation among equals. It does not save computation. It makes
-# a better encoder, if the teacher's noise can be kept from being learned along with what the teacher knows. That *if*
-# is what the laboratory is about.
+# The student is as large as its teachers, so distillation does not save any computing here. The aim is a better
+# encoder. That works only if the student learns what its teacher knows without learning its teacher's noise as well.
+# Whether it can is the question of this laboratory.
 
 # %% [markdown]
 # ## The idea in three equations
 #
-# Let $h_i$ be the unit-length embedding of sentence $i$ in a batch of $N$, and $s_{ij} = h_i \cdot h_j$ a cosine.
+# Take a batch of $N$ sentences. Let $h_i$ be the embedding of sentence $i$, scaled to length 1. The cosine of two
+# sentences is then a dot product, $h_i \cdot h_j$.
 #
-# **1. A teacher contrasts** (SimCSE). $h_i^+$ is the same sentence under another dropout mask; all others are
-# negatives:
+# **1. A teacher learns by contrast** (SimCSE, Eq 1 of the paper). $h_i^+$ is the same sentence under another dropout
+# mask. All other sentences are negatives:
 #
 # $$\ell_{cl} = -\frac1N \sum_i \log \frac{\exp(h_i \cdot h_i^+ / \tau)}{\sum_j \exp(h_i \cdot h_j^+ / \tau)}$$
 #
-# **2. A student imitates** how the teachers rank the other sentences of the batch, $j \ne i$:
+# **2. A student imitates its teachers** (Eq 2, as a mean over rows, as in the authors' code). For each sentence $i$,
+# the teachers say how close every other sentence $j \ne i$ of the batch is, and the student learns to say the same. The
+# teachers' cosine of sentences $i$ and $j$ is $t_{ij}$, and the student's is $s_{ij}$:
 #
 # $$\ell_{distill} = -\frac1N \sum_i \sum_{j \ne i} q_{ij} \log p_{ij}, \qquad
 # q_{i\cdot} = \mathrm{softmax}_{j \ne i}(t_{ij} / \tau_t), \quad p_{i\cdot} = \mathrm{softmax}_{j \ne i}(s_{ij} / \tau_s)$$
 #
-# **3. The targets are made less certain than one teacher is**: the mean over $M$ teachers, and logits permuted inside
-# groups $G$ that share a slice $p$ of the probability, by a random permutation $\pi_G$:
+# The student's whole loss is $\ell_{cl} + \lambda\, \ell_{distill}$ (Eq 3), with $\lambda = 1$ unless a notebook says
+# otherwise.
+#
+# **3. The targets are made less certain than those of a single teacher** (Eq 5 to 7). First, the cosines are averaged
+# over $M$ teachers. Second, each row is cut into groups that each hold a share $p$ of the probability, and a random
+# permutation $\pi_G$ shuffles the logits inside each group $G$:
 #
 # $$t_{ij} = \frac1M \sum_m \cos\left(h_i^{(m)}, h_j^{(m)}\right), \qquad t_{ij} \leftarrow t_{i\,\pi_G(j)} \ \text{ for } j \in G$$
 #
-# In the library these are `losses.contrastive_loss`, `losses.distillation_loss`, `teachers.TeacherEnsemble` and
-# `shuffling.group_p_shuffle`, each with its equation and shapes in its docstring.
+# The library offers all of this after `import distillcse_kit as dk`: `dk.contrastive_loss`, `dk.distillation_loss`,
+# `dk.TeacherEnsemble` and `dk.group_p_shuffle`. Each docstring gives the equation and the tensor shapes.
+#
+# All notebooks use one notation (docs/glossary.md has the full list):
+#
+# | symbol | meaning |
+# |---|---|
+# | $N$, $M$, $d$ | sentences in a batch, number of teachers, width of an embedding |
+# | $h_i$ | unit embedding of sentence $i$ |
+# | $s_{ij}$, $t_{ij}$ | cosine of sentences $i$ and $j$: the student's, the teacher's |
+# | $\tau$, $\tau_s$, $\tau_t$ | temperature of the contrastive loss, of the student, of the teacher |
+# | $q_{ij}$, $p_{ij}$ | targets (from the teacher) and the student's probabilities. A $p$ without indices is Group-P's share of the probability |
+# | $\lambda$ | weight of the distillation loss |
+#
+# A *logit* is a cosine before it is divided by a temperature. *Teacher components* is the paper's name for averaging
+# teachers (Eq 7).
 
 # %% [markdown]
-# ## What you are working on
+# ## What you are working with
 #
-# This is what the parameters above selected:
+# The parameters above selected the following data and encoder:
 
 # %%
 settings = lab.describe()
@@ -98,19 +122,20 @@ about = settings | {"parameters": f"{lab.base.model.num_parameters():,}", "pooli
 pd.Series(about, name="this laboratory").to_frame()
 
 # %% [markdown]
-# Unless you named data of your own, three things that ship with the kit are in use. It matters to know what they are:
+# If you did not name any data or encoder of your own, you are using what ships with the kit. It matters to know what
+# that is:
 #
 # | | is | is **not** |
 # |---|---|---|
-# | **corpus** | generated English sentences over everyday scenes: who does what to what, where, when, how. Seeded: always the same | natural text. Its style is narrow; what is learned from it says little about other text |
-# | **built-in pairs** | two wordings of scenes; their similarity follows from how the scenes differ, by a rule | human judgement |
-# | **kit pairs** | pairs written by hand on the 0 to 5 scale of STS, over many styles, and chosen so that a real encoder (MiniLM) reaches 80 | a benchmark: the scores are one annotator's, and the choice favours what MiniLM can do |
-# | **micro encoder** | a BERT of 3 layers, pretrained for this kit on sentences of the English Wikipedia (appendix A) | BERT-base. It is dozens of times smaller; levels cannot be compared with papers, differences between methods can, with care |
+# | **corpus** | generated English sentences about everyday scenes: who does what to what, where, when and how. It has a fixed seed, so it is always the same | natural text. Its style is narrow, so results on it say little about other text |
+# | **built-in pairs** | two descriptions of scenes. A rule computes their similarity from how the scenes differ | human judgement |
+# | **kit pairs** | pairs written by hand on the 0 to 5 scale of STS, in many styles. They were chosen so that a real encoder (MiniLM) reaches 80 | a benchmark. One annotator gave the scores, and the choice favours what MiniLM can do |
+# | **micro encoder** | a BERT of 3 layers, pretrained for this kit on sentences of the English Wikipedia (appendix A) | BERT-base. It is dozens of times smaller. Do not compare its scores with those in papers; differences between methods can be compared, with care |
 #
-# So the course runs offline in minutes, and each claim of the paper can be *tried*. For a statement about the method,
-# run it on real text and real test sets (see below).
+# So the course runs offline in minutes, and you can *try* each claim of the paper. To make a statement about the method
+# itself, use real text and real test sets (see "Your own data" below).
 #
-# Ten sentences that the teachers and students read:
+# Here are ten of the sentences that teachers and students read:
 
 # %%
 draw = np.random.default_rng(seed)
@@ -120,8 +145,9 @@ pd.DataFrame({"training sentence": [lab.corpus.sentences[row] for row in chosen]
 # %% [markdown]
 # ## Graded pairs
 #
-# An encoder is judged by pairs of sentences with a gold similarity: does the cosine *rank* the pairs as the gold does?
-# **Predict first:** cover the left column and grade each pair from 0 (nothing in common) to 5 (the same meaning).
+# We judge an encoder by pairs of sentences that have a gold similarity. The question is whether the encoder's cosines
+# *rank* the pairs as the gold scores do. The table shows ten pairs. **Predict first:** cover the gold column and grade
+# each pair yourself, from 0 (nothing in common) to 5 (the same meaning).
 
 # %%
 from distillcse_kit.data.sts import load_sts
@@ -139,45 +165,48 @@ def ten_graded(task: str) -> pd.DataFrame:
 ten_graded("builtin")
 
 # %% [markdown]
-# The built-in pairs are built to mislead word overlap: one scene can be worded without a common content word, and two
-# scenes that differ in who did what can look almost alike. The kit pairs below do the same in natural English.
+# The built-in pairs are made to mislead word overlap. Two descriptions of one scene may share no content word. Two
+# scenes that differ in who did what may look almost alike. The kit pairs below do the same in natural English.
 
 # %%
 ten_graded("kit")
 
 # %% [markdown]
-# ## What the base encoder believes before any training
+# ## What the base encoder knows before any training
 #
-# The base has learned to fill in blanks, never to compare sentences. **Predict first:** which sentences of the corpus
-# will it put next to the sentence in the parameters cell: those with the same meaning, the same words, or the same
-# shape?
+# The base encoder has learned to fill in blanks. It has never learned to compare sentences. **Predict first:** take the
+# sentence from the parameters cell. Which sentences of the corpus will the base put closest to it: those with the same
+# meaning, the same words, or the same grammatical form?
 
 # %%
 candidates = [text for text in lab.corpus.sentences[:4000] if text != sentence]
 vectors = lab.base.encode([sentence, *candidates], normalize_embeddings=True, show_progress_bar=False)
 cosines = vectors[1:] @ vectors[0]
 nearest = np.argsort(-cosines)[:8]
-pd.DataFrame({"cosine": cosines[nearest].round(3), "nearest of the corpus": [candidates[row] for row in nearest]})
+pd.DataFrame({"cosine": cosines[nearest].round(3), "nearest in the corpus": [candidates[row] for row in nearest]})
 
 # %% [markdown]
-# A cosine means little by itself. Compare the nearest with an average sentence:
+# Did you expect these neighbours? A cosine means little by itself, so compare the closest sentence with the mean over
+# all sentences that were tried:
 
 # %%
 print(f"Cosine with the nearest sentence: {cosines.max():.3f}")
-print(f"Cosine with an average sentence:  {cosines.mean():.3f} (5% lie below {np.quantile(cosines, 0.05):.3f})")
+print(f"Mean cosine with all sentences:   {cosines.mean():.3f} (5% are below {np.quantile(cosines, 0.05):.3f})")
 
 # %% [markdown]
-# If even an average sentence has a cosine far above 0, all embeddings point into one narrow cone. Notebook 01 measures
-# that, and what contrastive training does to it.
+# If even the mean cosine is far above 0, all embeddings point into one narrow cone. Notebook 01 measures this cone, and
+# shows what contrastive training does to it.
 #
-# ## The score, and two lines to beat
+# ## The score, and two baselines to beat
 #
-# All scores of the course are **Spearman's rank correlation × 100** between cosines and gold, over all pairs of a set
-# together. 100 is perfect ranking, 0 is chance. Two baselines need no training at all:
+# Every score of the course is **Spearman's rank correlation × 100** between cosines and gold scores, over all pairs of
+# a set together. A perfect ranking gives 100, a random one gives about 0. Two baselines need no training at all:
 #
-# - **tf-idf**: word overlap, weighted by rarity. A method that does not beat it has not shown that it understands
-#   anything.
-# - **the base encoder** with the pooling that the course trains.
+# - **tf-idf**: word overlap, weighted by how rare each word is. A method that does not beat it has not shown that it
+#   understands anything.
+# - **the base encoder**, with the same pooling that the course trains.
+#
+# The table gives both scores on every set, and the lines below it say which is higher:
 
 # %%
 from distillcse_kit.plots.score_plots import draw_pair_scatter, score_frame
@@ -191,11 +220,12 @@ score_frame(table)
 for task in table["base, no training"]:
     words, untrained = (table[row][task][0] for row in table)
     print(
-        f"{task:<10} the untrained base lies {abs(untrained - words):.1f} {'above' if untrained > words else 'below'} tf-idf"
+        f"{task:<10} the untrained base is {abs(untrained - words):.1f} {'above' if untrained > words else 'below'} tf-idf"
     )
 
 # %% [markdown]
-# Behind one such number stand pairs. Each dot is a pair; a good encoder gives a rising cloud.
+# Behind each of these numbers is a set of pairs. In the next figure every dot is a pair. A good encoder gives a rising
+# cloud:
 
 # %%
 from distillcse_kit.evaluation import pair_cosines
@@ -206,16 +236,21 @@ draw_pair_scatter(ax, pair_cosines(lab.base, pairs), pairs.score, f"base on {lab
 show(figure, "00_base_scatter", figures, settings)
 
 # %% [markdown]
-# ## How the bench works
+# The flatter the cloud, the lower the score. Look at the pairs with a low gold score and a high cosine: the base takes
+# them for similar, and they are not.
 #
-# **`Laboratory`** is what all notebooks call. Ask it for something, and it is loaded if it was computed before, and
-# computed otherwise: `lab.teachers()`, `lab.students("distillcse")`, `lab.rounds()`, `lab.main_table()`.
+# ## How the laboratory works
 #
-# **The store** keeps all of it, under a key made of every setting and input. A changed setting is another key, so an
-# old result can never pass for a new one; an interrupted run goes on where it was. It can be deleted at any time.
+# **`Laboratory`** is what all notebooks call. Ask it for something. If it was computed before, it is loaded; if not, it
+# is computed now. Examples are `lab.teachers()`, `lab.students(...)`, `lab.rounds()` and `lab.main_table()`.
 #
-# **Profiles** decide how much is done. The smallest only shows that everything works: two seeds and a few steps decide
-# nothing, and the notebooks will say so.
+# **The store** keeps everything that was computed. Each result has a key made from all settings and inputs. If you
+# change a setting, the key changes too, so you never get an old result for new settings. An interrupted run continues
+# where it stopped. You may delete the store at any time.
+#
+# **Profiles** set how much is computed. The smallest profile only shows that everything works. Two seeds and a few
+# steps decide nothing, and the notebooks will say so. The table compares the profiles; `minutes` is the expected time
+# for the whole course on two cores (for `paper`: on a GPU):
 
 # %%
 from distillcse_kit.config import PROFILES
@@ -227,17 +262,17 @@ print(f"The store is {lab.store.root}")
 pd.DataFrame(rows).T.join(pd.DataFrame(steps).T)
 
 # %% [markdown]
-# **Your own data.** Name a folder as `data_dir`: STS sets as SentEval has them (`STS12-en-test` and so on, or `sts12`),
-# `stsb` for choosing checkpoints, and perhaps a text file of training sentences, one a line. The README says where to
-# get each set. Then all notebooks speak of your data:
+# **Your own data.** Name a folder as `data_dir`. It holds STS sets in the layout of SentEval (folders such as
+# `STS12-en-test`, or `sts12`), `stsb` for choosing checkpoints, and optionally a text file of training sentences, one a
+# line. The docs page on data (docs/data.md) says where to get each set. All notebooks then use your data:
 #
 # ```text
 # distillcse course --profile laptop --data-dir DATA --out runs/mine
 # ```
 #
-# **How to read a result.** A score of one run is one draw: other seeds move unsupervised SimCSE by about 2 points. So
-# every comparison is made over several seeds, with a 95% interval, and is put into words by one function that knows
-# three verdicts only. Here it is on made-up numbers:
+# **How to read a result.** The score of one run is one random draw. Other seeds change the score of unsupervised SimCSE
+# by about 2 points. So the notebooks compare methods over several seeds and give a 95% interval. One function puts each
+# comparison into words. It has three verdicts: above, below, and not decided. Here it is on made-up numbers:
 
 # %%
 from distillcse_kit.evaluation import paired_difference, verdict
@@ -247,12 +282,15 @@ print(verdict(paired_difference([55.1, 53.2, 56.3, 54.0, 55.7], [53.8, 54.9, 54.
 print(verdict(paired_difference([57.0], [53.8]), "Method D", "B"))
 
 # %% [markdown]
+# The interval of A lies above 0, so A scores higher than B. The interval of C contains 0, so these seeds do not decide.
+# D has one seed only, and one seed never decides anything.
+#
 # ## Summary
 #
-# - DistillCSE trains teachers by contrast, then a student of the same size on the teachers' cosines, after averaging
-#   them over teachers and shuffling them inside groups.
-# - The built-in data make the course run anywhere. They are generated or written by one hand, and the encoder is small:
-#   trust differences with intervals, not levels.
-# - Word overlap and the untrained base are the lines to beat; their scores stand in the table above.
+# - DistillCSE first trains teachers by contrast. It then trains a student of the same size on the teachers' cosines,
+#   averaged over the teachers and shuffled inside groups.
+# - The built-in data let the course run anywhere. They are generated, or written by one person, and the encoder is
+#   small. Trust differences that come with an interval, not the level of a score.
+# - Word overlap and the untrained base are the baselines to beat. Their scores are in the table above.
 #
-# **Go on** with `01_contrastive_teacher`: how an encoder that only fills in blanks becomes a teacher.
+# **Next:** `01_contrastive_teacher` shows how an encoder that can only fill in blanks becomes a teacher.
