@@ -1,26 +1,27 @@
 # %% [markdown]
 # # Appendix A: how the micro encoder was made
 #
-# **Goal.** Build a small BERT from a plain text file, and know what the one that ships with the kit has learned.
+# **Goal.** Build a small BERT from a plain text file, and know what the encoder that ships with the kit has learned.
 #
 # **You will learn**
 #
-# - four steps: word pieces, co-occurrence vectors, masked language modelling, a model folder,
+# - the four steps: word pieces, vectors from counting, masked language modelling, and the whole pipeline,
 # - the equations of PPMI and its SVD, and why they are a good start,
-# - the facts of the shipped encoder: settings and loss curve,
-# - to look inside: neighbours of words, and blanks filled in.
+# - the facts about the shipped encoder: settings and loss curve,
+# - how to look inside: neighbours of words, and blanks filled in.
 #
-# **Time:** under a minute on every profile. Making the shipped encoder took far longer; its figures are below.
+# **Time:** under a minute on every profile. It took far longer to make the shipped encoder; the facts about it are
+# below.
 
 # %% tags=["parameters"]
-profile: str = "smoke"  # smoke (minutes), laptop (40 minutes for the whole course) or paper (a GPU)
-seed: int = 0  # of what the notebook draws at random
-data_dir: str = ""  # folder with STS sets; empty: the built-in pairs
-corpus: str = ""  # training sentences, a file or a hub name; empty: found in data_dir, or built in
-base: str = ""  # encoder to start from; empty: the profile's
-store: str = ""  # folder of everything computed; empty: DISTILLCSE_STORE or ~/.cache/distillcse_kit
-figures: str = ""  # folder for the PNG figures; empty: only shown
-sentence: str = "the children _ in the garden after school."  # _ is the blank to be filled in; type your own
+profile: str = "smoke"  # amount of work: smoke (minutes), laptop (whole course: 40 minutes) or paper (needs a GPU)
+seed: int = 0  # seed of this notebook's own random draws
+data_dir: str = ""  # folder of STS sets; if empty, the built-in pairs
+corpus: str = ""  # training sentences: a file or a hub name; if empty, from data_dir, or else built in
+base: str = ""  # encoder to start from; if empty, the profile's own
+store: str = ""  # folder for everything computed; if empty, DISTILLCSE_STORE or ~/.cache/distillcse_kit
+figures: str = ""  # folder for the PNG figures; if empty, they are only shown
+sentence: str = "the children _ in the garden after school."  # _ marks the blank to fill in; type your own
 
 # %%
 import json
@@ -46,20 +47,22 @@ print(
 )
 
 # %% [markdown]
-# ## Why an encoder of our own?
+# ## Why does the kit have its own encoder?
 #
-# A laboratory must run where there is no network and no GPU. BERT-base has 110 million parameters and comes from a hub.
-# So the kit ships a BERT that is dozens of times smaller, made by `distillcse pretrain` from sentences of the English
-# Wikipedia. It is a real transformer with a real, if small, knowledge of English. It is not BERT-base, and no score of
-# it should be set beside BERT-base's.
+# This laboratory must run without a network and without a GPU. BERT-base has 110 million parameters and must be
+# downloaded. So the kit ships a BERT that is dozens of times smaller. The command `distillcse pretrain` made it from
+# sentences of the English Wikipedia. It is a real transformer, and its knowledge of English is real, if small. It is
+# not BERT-base: do not set its scores beside those of BERT-base.
 #
 # ## What ships: the facts
+#
+# The table lists how the encoder was made. The figure below it shows the loss of its pretraining:
 
 # %%
 card_file = folder / "pretraining.json"
 card = json.loads(card_file.read_text(encoding="utf-8")) if card_file.is_file() else None
 if card is None:
-    print(f"{start} has no pretraining.json: it was not made by distillcse pretrain.")
+    print(f"{start} has no pretraining.json, so distillcse pretrain did not make it.")
     facts = None
 else:
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors")) / 1e6
@@ -79,11 +82,13 @@ if card is not None:
     show(figure, "appendix_loss_curve", figures, settings)
     first, last = curve["loss"].iloc[0], curve["loss"].iloc[-1]
     print(
-        f"Loss {first:.2f} at step {curve['step'].iloc[0]}, {last:.2f} at the end: as uncertain as among {np.exp(last):.0f} equal words."
+        f"Loss {first:.2f} at step {curve['step'].iloc[0]}, {last:.2f} at the end: like a guess among {np.exp(last):.0f} equally likely pieces."
     )
 
 # %% [markdown]
-# The exact command, with your own text file (one sentence a line) in place of `FILE`:
+# The dashed line is the loss of a blind guess. The distance below it is what the encoder has learned.
+#
+# This is the exact command that made the encoder. Put your own text file, one sentence a line, in place of `FILE`:
 
 # %%
 from distillcse_kit.training.masked_lm import PretrainingSettings
@@ -94,15 +99,16 @@ changed = {name: value for name, value in made_with.items() if name in defaults 
 print("distillcse pretrain FILE --out DIR", *(f"--{name.replace('_', '-')} {value}" for name, value in changed.items()))
 
 # %% [markdown]
-# What is not named has the default of `PretrainingSettings`. Afterwards `--base DIR`, or the parameter `base` of every
-# notebook, takes the new encoder.
+# Every option that is not named keeps its default in `PretrainingSettings`. To use a new encoder, pass its folder as
+# `--base DIR`, or as the parameter `base` of any notebook.
 #
 # ## Step 1: word pieces
 #
-# A vocabulary of whole words would be endless. Word pieces are learned from the text: frequent words stay whole, rare
-# ones are put together from parts (`##` marks a continuation). `pretraining.learn_vocabulary` does it.
+# A vocabulary of whole words would have no end. So word pieces are learned from the text. Frequent words stay whole,
+# and rare words are put together from parts (`##` marks a continuation). The function is `learn_vocabulary` in
+# `distillcse_kit.training.word_pieces`.
 #
-# **Predict first:** which of these words will be one piece?
+# **Predict first:** which of these words will be a single piece?
 
 # %%
 words = ("garden", "gardeners", "photosynthesis", "yesterday", "unbelievably", "Wikipedia", "skateboard")
@@ -110,29 +116,35 @@ pieces = {word: encoder.tokenizer.tokenize(word) for word in words}
 pd.DataFrame([{"word": word, "pieces": " ".join(found), "number": len(found)} for word, found in pieces.items()])
 
 # %% [markdown]
+# As a rule, the more often a word occurs in the text, the fewer pieces it needs. In an encyclopaedia, even *yesterday*
+# is rare.
+#
 # ## Step 2: vectors from counting
 #
-# Words that occur in the same company mean similar things. Count how often word $c$ stands near word $w$ (window of 5,
-# each count weighted by 1/distance), and ask how much more often than by chance:
+# Words that occur in the same company mean similar things. Count how often word $c$ stands near word $w$, in a window
+# of 5 words, with each count weighted by 1/distance. Then ask how much more often this happens than by chance:
 #
 # $$\mathrm{PPMI}_{wc} = \max\left(0,\ \ln \frac{P(w, c)}{P(w)\, P_{0.75}(c)}\right), \qquad P_{0.75}(c) \propto n(c)^{0.75}$$
 #
-# The power 0.75 keeps rare contexts from looking too remarkable. The matrix has as many columns as there are word
-# pieces; its best approximation of rank $d$ is a truncated SVD, and gives a vector of $d$ numbers for each:
+# The power 0.75 keeps rare contexts from looking too important. The matrix has one column for each word piece. A
+# truncated SVD gives its best approximation of rank $d$, and with it a vector of $d$ numbers for each word piece:
 #
 # $$\mathrm{PPMI} \approx U_d S_d V_d^\top, \qquad E = U_d \sqrt{S_d}$$
 #
-# These vectors start the token embeddings (`pretraining.ppmi_svd_embeddings`). The transformer does not begin with
-# noise, but with the distributional meaning of its words, which saves a small model much of its training.
+# These vectors are the starting values of the token embeddings (`ppmi_svd_embeddings`, in the same module). So the
+# transformer does not start from noise. It starts from what the company of a word says about its meaning, and that
+# saves a small model much of its training.
 #
 # ## Step 3: masked language modelling
 #
-# Hide a share of 15% of the tokens, and predict them from the rest. With $M$ the hidden places:
+# Hide 15% of the tokens, and predict them from the rest. Let $H$ be the set of hidden places and $x_{\setminus H}$ the
+# sentence without them:
 #
-# $$\ell_{mlm} = -\frac{1}{|M|} \sum_{k \in M} \log P(x_k \mid x_{\setminus M})$$
+# $$\ell_{mlm} = -\frac{1}{|H|} \sum_{k \in H} \log P(x_k \mid x_{\setminus H})$$
 #
-# Of the hidden ones 80% become `[MASK]`, 10% a random token, 10% stay, so that the encoder can trust no token blindly.
-# In code, on two sentences (`pretraining.mask_tokens`):
+# Of the hidden tokens, 80% become `[MASK]`, 10% become a random token, and 10% stay as they are. So the encoder can
+# never simply trust a token. Here are two sentences, each before and after masking (`mask_tokens` in
+# `distillcse_kit.training.masked_lm`):
 
 # %%
 from distillcse_kit.training.masked_lm import mask_tokens
@@ -144,13 +156,14 @@ masked, places, labels = mask_tokens(batch, 0.15, tokenizer.mask_token_id, len(t
 for before, after in zip(batch, masked, strict=True):
     print(tokenizer.decode(before[before != tokenizer.pad_token_id]))
     print(tokenizer.decode(after[after != tokenizer.pad_token_id]), "\n")
-print("to be predicted:", tokenizer.convert_ids_to_tokens(labels[labels >= 0].tolist()))
+print("to predict:", tokenizer.convert_ids_to_tokens(labels[labels >= 0].tolist()))
 
 # %% [markdown]
 # ## Step 4: the whole pipeline, in miniature
 #
-# Two thousand generated sentences and a tiny model are enough to see that the steps fit together; they are not enough
-# to learn English. It all lands in a temporary folder.
+# The next cell runs all steps on two thousand generated sentences, with a tiny model. That is enough to see how the
+# steps fit together. It is not enough to learn English. Everything goes to a temporary folder, and the cell prints the
+# files that it finds there:
 
 # %%
 from distillcse_kit.data.builtin.generator import builtin_corpus
@@ -177,15 +190,18 @@ with tempfile.TemporaryDirectory() as place:
 # %%
 loss, blind = tiny_card["curve"][-1]["loss"], np.log(len(tiny_encoder.tokenizer))
 print(
-    f"Mean loss of its last steps {loss:.2f}; a blind guess among {len(tiny_encoder.tokenizer)} pieces costs {blind:.2f}."
+    f"Mean loss of the last steps: {loss:.2f}. A blind guess among {len(tiny_encoder.tokenizer)} pieces costs {blind:.2f}."
 )
 print(f"Dev score, [CLS]: tiny {tiny_score:.2f}, {start} {lab.score(lab.base, 'dev'):.2f}.")
 
 # %% [markdown]
+# The first line compares the loss with a blind guess. The closer the two are, the less the model has learned about
+# filling in blanks. Sixty steps are very few.
+#
 # ## Looking inside
 #
-# **Neighbours of words.** The rows of the embedding matrix are vectors of word pieces, first counted (step 2), then
-# trained (step 3). Which are close?
+# **Neighbours of words.** Each row of the embedding matrix is the vector of a word piece. It was first counted (step 2)
+# and then trained (step 3). The table lists which pieces are close to each other:
 
 # %%
 matrix = masked_lm.get_input_embeddings().weight.detach().float()
@@ -206,11 +222,12 @@ whole = [
 pd.DataFrame([{"word": word, "closest pieces": neighbours(word)} for word in whole])
 
 # %% [markdown]
-# A word's neighbours are those that could stand in its place, which includes opposites and rivals: near in company is
-# not yet near in meaning. That is one reason why an encoder that only fills in blanks needs contrast to compare
-# sentences.
+# The neighbours of a word are words that could stand in its place. They include opposites and rivals. So words that
+# keep the same company need not mean the same. That is one reason why an encoder that only fills in blanks needs
+# contrastive training before it can compare sentences.
 #
-# **Filling in blanks.** This is the one thing that the encoder was trained to do.
+# **Filling in blanks.** This is the one thing that the encoder was trained to do. The table lists the most probable
+# pieces for each blank.
 #
 # **Predict first:** write down three words for each blank before you look.
 
@@ -238,12 +255,12 @@ blanks = (
 pd.DataFrame([{"sentence": text, "most probable": fill(text)} for text in blanks])
 
 # %% [markdown]
-# Grammar usually comes before knowledge: look whether the guesses have the right *kind* of word before you ask whether
-# they are true.
+# Grammar usually comes before knowledge. First check whether the guesses are the right *kind* of word. Only then ask
+# whether they are true.
 #
 # ## Summary
 #
-# - Word pieces, counting, masked language modelling: three simple steps make an encoder from plain text.
-# - PPMI and SVD give the transformer a start that already holds the company words keep.
-# - The shipped encoder's settings and loss curve are above, and the command that made it.
-# - Filling in blanks is not comparing sentences; that is what notebook 01 adds.
+# - Word pieces, counting, masked language modelling: three simple steps turn plain text into an encoder.
+# - PPMI and SVD give the transformer a start that already holds the company that words keep.
+# - The settings and the loss curve of the shipped encoder are above, and so is the command that made it.
+# - Filling in blanks is not the same as comparing sentences. Notebook 01 adds that.
