@@ -1,4 +1,4 @@
-"""Small real models and data, made afresh and offline; nothing here needs the network or the shipped encoder."""
+"""Small real models and data, made anew for each session; they need neither the network nor the shipped encoder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SENTENCES = [f"{who} {does} {what}" for who in WHO for does in DOES for what in 
 def make_model_folder(
     path: Path, width: int = 32, layers: int = 2, sentences: list[str] = SENTENCES, seed: int = 0
 ) -> Path:
-    """A BERT with random weights and a vocabulary learned from ``sentences``, saved as transformers does."""
+    """Save a BERT with random weights and a vocabulary learned from ``sentences``, as transformers saves it."""
     tokenizer = new_tokenizer(learn_vocabulary(sentences, 200), 64)
     torch.manual_seed(seed)
     config = BertConfig(
@@ -52,7 +52,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def other_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a tiny BERT of another width, whose vocabulary gives other ids to the same words."""
+    """Folder of a tiny BERT with another width, whose vocabulary gives the same words other ids."""
     reversed_words = [" ".join(reversed(sentence.split())) + " extra words here" for sentence in SENTENCES[::3]]
     return make_model_folder(tmp_path_factory.mktemp("models") / "other", 48, 1, reversed_words, seed=1)
 
@@ -76,7 +76,7 @@ def store(tmp_path: Path) -> Store:
 
 @contextmanager
 def as_if_cores(count: int) -> Iterator[None]:
-    """Inside, torch believes that it has so many cores."""
+    """Inside the block, torch believes that it has ``count`` cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -87,6 +87,6 @@ def as_if_cores(count: int) -> Iterator[None]:
 
 @pytest.fixture
 def two_cores() -> Iterator[None]:
-    """Two cores: inside of ``sharing(2)``, one for each view."""
+    """Two cores, so that inside ``sharing(2)`` each view has one."""
     with as_if_cores(2):
         yield

@@ -1,8 +1,8 @@
-"""The numbers of the paper and of other systems, as typed data, and the kit's own shipped run on real data.
+"""The published numbers of the paper and of other systems.
 
-Spearman x 100 on the test sets, always in the order of the paper: STS12 to STS16, STS-B, SICK-R (``PAPER_TASKS``).
-Source of ``TABLE_4`` and ``TABLE_5``: Xu, Shao, Chen, Liu, "DistillCSE: Distilled Contrastive Learning for Sentence
-Embeddings", Findings of EMNLP 2023 (arXiv 2310.13499). A published average is kept as printed, not recomputed.
+Scores are Spearman x 100 on the test sets, in the order of the paper: STS12 to STS16, STS-B, SICK-R (``PAPER_TASKS``).
+The paper is Xu, Shao, Chen, Liu, "DistillCSE: Distilled Contrastive Learning for Sentence Embeddings", Findings of
+EMNLP 2023 (arXiv 2310.13499). Averages stand as they were printed; nothing is recomputed.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ class PublishedRow:
     """One row of the paper's Table 4.
 
     Attributes:
-        model: the encoder that is trained; teacher and student are of the same size.
-        method: as the kit's own tables name it (``laboratory.METHODS``), "SimCSE" being the teacher.
+        model: the encoder; teacher and student have the same size.
+        method: its name in the kit's own tables; "SimCSE" is the teacher.
         scores: Spearman x 100 in the order of ``PAPER_TASKS``, each from one run.
-        average: of the seven, as printed.
+        average: mean of the seven scores, as printed.
     """
 
     model: str
@@ -32,14 +32,14 @@ class PublishedRow:
     average: float
 
     def mean_over(self, tasks: Iterable[str]) -> float:
-        """Mean of the row over some of the seven tasks; nan if none of them is one of the seven."""
+        """Mean score over those of ``tasks`` that are among the seven; nan if none is."""
         by_task = dict(zip(PAPER_TASKS, self.scores, strict=True))
         wanted = [by_task[task] for task in tasks if task in by_task]
         return sum(wanted) / len(wanted) if wanted else math.nan
 
 
 def _row(model: str, method: str, *numbers: float) -> PublishedRow:
-    """A row as it is printed: seven scores, then their average."""
+    """A row as printed: seven scores, then their average."""
     return PublishedRow(model, method, numbers[:-1], numbers[-1])
 
 
@@ -63,7 +63,7 @@ TABLE_4: tuple[PublishedRow, ...] = (
     _row("RoBERTa-large", "DistillCSE, round 2", 73.41, 85.89, 78.81, 86.59, 83.96, 84.98, 74.43, 81.15),
 )
 
-# Table 1, BERT-base: mean and standard deviation of the two orders, on training batches and on STS-B dev.
+# Table 1, BERT-base: (mean, standard deviation) of the two orders, on training batches and on STS-B dev ("test").
 TABLE_1: dict[str, dict[str, tuple[float, float]]] = {
     "1st order": {"training": (-7.43e-4, 5.25e-5), "test": (-7.29e-4, 4.61e-5)},
     "2nd order": {"training": (0.267, 0.064), "test": (0.696, 0.181)},
@@ -72,18 +72,18 @@ TABLE_1: dict[str, dict[str, tuple[float, float]]] = {
 # Table 2: standard deviation over 16 teachers.
 TABLE_2: dict[str, float] = {"1st order": 2.177e-5, "2nd order": 0.0406}
 
-# Section 3: Spearman x 100 between 16 teachers on the k largest logits, over 100 mini-batches.
+# Section 3: (k, Spearman x 100) between 16 teachers on the k largest logits, over 100 mini-batches.
 TOP_AGREEMENT: tuple[int, float] = (12, 48.56)
 
-# Table 5: seven-task averages of BERT-base. The raw ensemble is the teachers' mean cosine itself, without a student.
+# Table 5: seven-task averages of BERT-base. The raw ensemble is the mean of the teachers' cosines, without a student.
 TABLE_5: dict[str, float] = {
     "vanilla distillation": 77.03,
     "+ teacher components": 78.64,
     "raw teacher ensemble": 76.45,
 }
 
-# Seven-task averages of unsupervised systems on BERT-base, as their own papers print them, weakest first. SimCSE++'s
-# and InfoCSE's are known to about 0.1 only. The figures come from different codes and seeds.
+# Seven-task averages of unsupervised systems on BERT-base, as printed in their own papers, lowest first. Those of
+# SimCSE++ and InfoCSE are known only to about 0.1. Code and seeds differ from paper to paper.
 OTHER_SYSTEMS: dict[str, float] = {
     "SimCSE": 76.25,
     "DCLR": 77.22,
@@ -104,10 +104,10 @@ OTHER_SYSTEMS: dict[str, float] = {
 
 
 def table_4(model: str = "BERT-base") -> dict[str, PublishedRow]:
-    """{method: row} of one encoder in Table 4, in the paper's order.
+    """{method: row} for one encoder of Table 4, in the paper's order.
 
     Raises:
-        KitError: the paper has no such encoder.
+        KitError: Table 4 has no such encoder.
     """
     rows = {row.method: row for row in TABLE_4 if row.model == model}
     if not rows:
@@ -117,6 +117,6 @@ def table_4(model: str = "BERT-base") -> dict[str, PublishedRow]:
 
 
 def systems_above(average: float) -> list[str]:
-    """The other systems whose published BERT-base average is higher than ``average``, best first."""
+    """Names of the other systems with a published BERT-base average above ``average``, best first."""
     best_first = sorted(OTHER_SYSTEMS, key=OTHER_SYSTEMS.__getitem__, reverse=True)
     return [name for name in best_first if OTHER_SYSTEMS[name] > average]

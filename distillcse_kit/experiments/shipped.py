@@ -1,4 +1,4 @@
-"""The kit's own main tables from whole laptop runs, as they ship with the package."""
+"""The kit's own main tables, from complete laptop runs; they ship with the package."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ BUILTIN_RUN = RESULTS / "builtin_laptop.json"
 
 @dataclass(frozen=True)
 class ShippedRun:
-    """The kit's own main table from a whole laptop run, as it ships with the package.
+    """The main table of one complete laptop run.
 
     Attributes:
-        settings: ``Laboratory.describe()`` of the run.
-        command: what made it.
-        table: {row: {task: scores over seeds}}, as from ``Laboratory.main_table``.
+        settings: what ``Laboratory.describe()`` gave for the run.
+        command: the command line that made it.
+        table: {row: {task: scores over seeds}}, as ``Laboratory.main_table`` returns it.
     """
 
     settings: dict[str, Any]
@@ -34,10 +34,10 @@ class ShippedRun:
 
 
 def shipped_run(path: Path = REAL_RUN) -> ShippedRun | None:
-    """A shipped run (``REAL_RUN`` or ``BUILTIN_RUN``); None if this installation has none.
+    """Read a shipped run (``REAL_RUN`` or ``BUILTIN_RUN``); None if this installation does not have the file.
 
     Raises:
-        KitError: the file is damaged, or lacks settings, command, table or the order of its rows.
+        KitError: the file is damaged, or it lacks the settings, the command, the table or the order of its rows.
     """
     if not path.is_file():
         return None
@@ -50,12 +50,15 @@ def shipped_run(path: Path = REAL_RUN) -> ShippedRun | None:
 
 
 def write_run(path: Path, run: ShippedRun) -> None:
-    """Write what ``shipped_run`` reads. JSON objects have no order here, so that of the rows is kept beside them."""
+    """Write the file that ``shipped_run`` reads. ``write_json`` sorts keys, so "rows" keeps the order of the rows."""
     write_json(path, {"settings": run.settings, "command": run.command, "rows": list(run.table), "table": run.table})
 
 
 def markdown_table(table: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """{row: {task: scores over seeds}} as Markdown: mean ± half width of the 95% interval; single scores alone."""
+    """{row: {task: scores over seeds}} as a Markdown table.
+
+    Each cell is the mean ± half the width of the 95% interval; a single score stands without an interval.
+    """
     tasks = list(next(iter(table.values())))
     lines = ["| | " + " | ".join(tasks) + " |", "|---" * (len(tasks) + 1) + "|"]
     for name, scores in table.items():

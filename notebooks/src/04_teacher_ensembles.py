@@ -1,19 +1,18 @@
 # %% [markdown]
 # # 04 Teacher ensembles
 #
-# **Goal.** See what the mean of several teachers' logits is, what it costs, and what a student gains from it.
+# **Goal.** See what averaging the logits of several teachers does, what it costs, and what a student gains from it.
 #
 # **You will learn**
 #
-# - that a mean of cosines is the cosine of a concatenation, so an ensemble is simply an encoder,
-# - how the raw ensemble scores with more and more teachers,
+# - why a mean of cosines is itself a cosine, so that an ensemble of teachers is simply one more encoder,
+# - how the raw ensemble scores as you add teachers,
 # - how students of 1, 2, 4, ... teachers score, and whether "teacher components" beat one teacher,
-# - whether distilling an ensemble is worth it, against using the ensemble itself.
+# - whether it pays to distil an ensemble instead of using the ensemble itself.
 #
-# **Time:** half a minute on smoke; on laptop about 5 minutes if no student has been trained yet.
-
-# %% [markdown]
-# The parameters, the same in every notebook:
+# **Time:** half a minute on smoke; about 5 minutes on laptop if no student has been trained yet.
+#
+# The parameters mean the same in every notebook:
 
 # %% tags=["parameters"]
 profile: str = "smoke"  # smoke (minutes), laptop (40 minutes for the whole course) or paper (a GPU)
@@ -44,16 +43,20 @@ teachers = lab.teachers()
 # %% [markdown]
 # ## Averaging logits
 #
-# DistillCSE's second idea (Eq 7, "teacher components") is to average the logits of $M$ teachers that differ in the
-# seed:
+# DistillCSE's second idea is to average the logits of $M$ teachers that differ only in the seed. (A logit here is a
+# cosine, before it is divided by the temperature.) The paper calls this "teacher components" (Eq 7):
 #
 # $$t_{ij} = \frac1M \sum_{m=1}^{M} \cos\!\big(h^{(m)}_i, h^{(m)}_j\big).$$
 #
-# It averages **cosines**: not the probabilities after the softmax, and not the embeddings, which belong to different
-# spaces and cannot be added. Notebook 02 measured what this removes: noise of seeds, as $1/M$, down to a floor.
+# Note that it averages **cosines**. It does not average probabilities after the softmax. Nor does it average
+# embeddings: each teacher has a space of its own, so their vectors cannot be added. Notebook 02 measured what averaging
+# removes: the noise of the seeds, which falls as $1/M$ down to a floor.
 #
-# **Predict first:** of how many teachers does the mean need to be, until one more of them changes its targets no longer?
-# And what does it score on the dev pairs, as it is, without any student?
+# The explorer below shows the mean of any teachers you tick: its targets for one sentence, and its score on the dev
+# pairs.
+#
+# **Predict first:** how many teachers does the mean need before one more no longer changes its targets? And how does
+# the mean itself score on the dev pairs, without any student?
 
 # %%
 batch_size = lab.profile.training.batch_size
@@ -65,27 +68,29 @@ dev_cosines = np.stack([lab.pair_cosines(teacher, "dev") for teacher in teachers
 explorers.EnsembleExplorer(cosines[:, 0], sentences, dev_cosines).show("04_ensemble_row", figures, settings)
 
 # %% [markdown]
+# The noise falls as $1/M$, so on average each further teacher moves the targets less than the one before it.
+#
 # ## A mean of cosines is a cosine
 #
-# Put the teachers' unit embeddings side by side, each divided by $\sqrt M$:
+# Put the teachers' unit embeddings end to end, and divide by $\sqrt M$:
 #
 # $$H_i = \frac{1}{\sqrt M}\big[h^{(1)}_i; \dots; h^{(M)}_i\big], \qquad
 #   H_i^\top H_j = \frac1M\sum_m h^{(m)\top}_i h^{(m)}_j = t_{ij}, \qquad \lVert H_i\rVert = 1 .$$
 #
-# So the mean of $M$ cosines is *one* cosine, of longer vectors. Two things follow. The logits of a batch under 16
-# teachers are a single matrix product. And the raw ensemble is an encoder like any other: it can be scored, searched
-# with, or distilled. The next cell compares both sides on a real batch.
+# So the mean of $M$ cosines is *one* cosine, of longer vectors. Two things follow. First, the logits of a batch under
+# 16 teachers are a single matrix product. Second, the raw ensemble is an encoder like any other: you can score it,
+# search with it, or distil it. The next cell computes both sides on a real batch and compares them.
 
 # %%
 mean_of_cosines = cosines[:, 0].mean(axis=0)
 concatenation = lab.ensemble(teachers).vectors(rows[0]).astype(np.float64)
 of_concatenation = concatenation @ concatenation.T
 difference = np.abs(mean_of_cosines - of_concatenation).max()
-print(f"{len(teachers)} teachers, {batch_size} sentences: the largest difference of the two is {difference:.1e}.")
+print(f"{len(teachers)} teachers, {batch_size} sentences: the two differ by at most {difference:.1e}.")
 assert difference < 1e-6
 
 # %% [markdown]
-# The same through the encoder that the kit makes of several (`EnsembleEncoder`), on test pairs:
+# The kit turns several encoders into one with `EnsembleEncoder`. Here is the same check through it, on test pairs:
 
 # %%
 pairs = lab.tests[lab.headline]
@@ -100,15 +105,16 @@ def cosines_of(run):
 by_teacher = np.array([cosines_of(teacher) for teacher in teachers])
 as_encoder = pair_cosines(EnsembleEncoder([teacher.encoder() for teacher in teachers[:2]]), pairs)
 difference = np.abs(as_encoder - by_teacher[:2].mean(axis=0)).max()
-print(f"Mean of two teachers' cosines against the ensemble encoder: largest difference {difference:.1e}")
+print(f"The mean of two teachers' cosines and the ensemble encoder differ by at most {difference:.1e}.")
 assert difference < 1e-6
 
 # %% [markdown]
 # ## The raw ensemble
 #
-# How well does the ensemble itself score? For each M the teachers are divided into separate groups of M, so that the
-# scores of one M are independent and have an honest interval: 16 teachers give eight ensembles of 2, but a single one
-# of 16.
+# How well does the ensemble itself score? For each M we divide the teachers into separate groups of M. No teacher is in
+# two groups, so the scores for one M are independent and their interval is honest. With 16 teachers there are eight
+# ensembles of 2, but only one of 16. The figure shows the mean score for each M with its interval, and the table says
+# how many ensembles stand behind it.
 
 # %%
 M = len(teachers)
@@ -124,21 +130,28 @@ plots.show(figure, "04_raw_ensembles", figures, settings)
 pd.DataFrame({f"M = {m}": {"ensembles": len(raw[m]), "mean score": np.mean(raw[m])} for m in sizes}).T.round(2)
 
 # %% [markdown]
+# Intervals tend to widen with M, because fewer ensembles stand behind each point. The last point is a single ensemble,
+# so it has no interval at all.
+#
 # ## Students of 1, 2, 4, ... teachers
 #
-# Now distil. All students are of the same size and have the same training; only the targets differ: the logits of the
-# first teacher, or the mean of the first M, as they are or with Group-P. Thanks to the stored embeddings a student of 16
-# teachers trains as fast as a student of one. (Like all *sweeps*, these students ship with the kit; see notebook 03.)
+# Now we distil. All students have the same size and the same training. Only the targets differ: they come from the
+# first teacher or from the mean of the first M, with Group-P or without. Because the embeddings are stored, a student
+# of 16 teachers trains as fast as a student of one. (Like all *sweeps*, these students ship with the kit; see notebook
+# 03.)
 #
-# **Predict first:** draw two curves of scores against M before you look, with and without Group-P. How many teachers
-# buy what one shuffle buys?
+# **Predict first:** before you look, draw two curves of scores against M, one with Group-P and one without. How many
+# teachers buy as much as one shuffle?
 
 # %%
 show_sweep(lab, "ensembles", figures, recompute)
+
 # %% [markdown]
-# All students of one M share the *same* teachers: these intervals speak of the student's seed, not of other teachers. So
-# how many teachers, averaged, buy what one shuffle buys? Students of M teachers without shuffling against students of
-# one teacher with Group-P, on dev:
+# All students of one M share the *same* teachers, so these intervals cover other seeds of the student, not other
+# teachers.
+#
+# How many teachers, then, buy as much as one shuffle? The next cell compares the students of M teachers without
+# shuffling with the students of one teacher with Group-P, on dev:
 
 # %%
 grown = {label: found["dev"] for label, found in sweep_result(lab, "ensembles", recompute).table.items()}
@@ -148,6 +161,8 @@ for label, found in grown.items():
 
 # %% [markdown]
 # ## Teacher components against one teacher
+#
+# Back to this laboratory. The table compares single teachers, students of one teacher, and students of the mean of all:
 
 # %%
 vanilla, components = lab.students("vanilla"), lab.students("components")
@@ -160,12 +175,17 @@ scores = {
 plots.score_frame(scores)
 
 # %% [markdown]
-# The same on the dev pairs, for any teachers that you choose; the squares are these students:
+# The next explorer shows the dev pairs again, for any teachers that you tick. The squares are the students from the
+# table.
 
 # %%
 on_dev = {1: [run.scores["dev"] for run in vanilla], M: [run.scores["dev"] for run in components]}
 explorer = explorers.EnsembleExplorer(cosines[:, 0], sentences, dev_cosines, on_dev)
 explorer.show("04_ensemble_students", figures, settings)
+
+# %% [markdown]
+# Now the test scores in one figure, with the raw ensemble as the last row. Two comparisons follow: the distilled
+# student against vanilla distillation, and against the raw ensemble.
 
 # %%
 headline = {name: found[lab.headline] for name, found in scores.items()}
@@ -181,31 +201,34 @@ answers.append(verdict(against_raw, "the distilled student", f"the raw ensemble 
 print("\n".join(answers))
 
 # %% [markdown]
-# The first sentence pairs students by seed. The second holds the raw ensemble fixed: its interval speaks of the
-# student's seeds alone, with these teachers. In the paper (Table 5, BERT-base, seven-task average, a single number
-# each): vanilla distillation 77.03, teacher components 78.64, and the raw ensemble only 76.45, below its own students.
-# The same on real data, as it ships:
+# The first sentence pairs students by seed. The second holds the raw ensemble fixed, so its interval covers only other
+# seeds of the student, with these teachers. The paper's numbers (Table 5, BERT-base, seven-task average, one run each)
+# are 77.03 for vanilla distillation, 78.64 for teacher components, and only 76.45 for the raw ensemble, which lies
+# below its own student. Here is the same comparison on real data, as it ships with the kit:
 
 # %%
 show_sweep(lab, "table5", figures, recompute)
+
 # %% [markdown]
-# How can a student be better than the ensemble that taught it? It does not only copy: it is trained with the
-# contrastive loss as well, starts again from the base, and its best checkpoint is chosen on dev. Against a *raw
-# ensemble* that is M times as costly at every use, a student need not even be better to be worth having.
+# How can a student be better than the ensemble that taught it, as in the paper? It does more than copy. It also trains
+# with the contrastive loss, it starts again from the base, and its best checkpoint is chosen on dev. And a *raw
+# ensemble* costs M times as much at every use, so a student does not even have to be better to be worth having.
 #
 # ## What it costs
 #
-# | | training | each sentence embedded |
+# Here is what you pay for each, once in training and then for every sentence:
+#
+# | | training | embedding one sentence |
 # |---|---|---|
 # | one teacher | 1 run | 1 pass |
 # | raw ensemble of M | M runs | M passes, vectors M times as long |
-# | student of M | M + 1 runs, corpus embedded M times once | 1 pass |
+# | student of M | M + 1 runs, and the corpus embedded M times once | 1 pass |
 #
 # ## Summary
 #
-# - A mean of cosines is the cosine of a concatenation, so an ensemble is an encoder and its logits one product.
-# - Averaging removes noise of seeds as 1/M; what the teachers share stays.
-# - What it did to scores here:
+# - A mean of cosines is the cosine of longer vectors, so an ensemble is an encoder and its logits are one product.
+# - Averaging reduces the noise of the seeds as 1/M; what the teachers share stays.
+# - This is what it did to the scores here:
 
 # %%
 print("\n".join(answers))

@@ -1,16 +1,19 @@
 # %% [markdown]
-# # 05 DistillCSE, whole
+# # 05 Full DistillCSE
 #
 # **Goal.** Train students in five ways, from plain distillation to DistillCSE, and find out what each part adds.
 #
 # **You will learn**
 #
-# - the joint loss, on a real batch,
+# - how the joint loss works, on a real batch,
 # - why the teachers' embeddings are computed once, and what that saves,
 # - how to compare methods seed by seed, and what such a comparison cannot say,
-# - how to take a student into sentence-transformers.
+# - how to load a student in sentence-transformers.
 #
-# **Time:** less than a minute on smoke; about 8 minutes on laptop, the first time (five students of each of five methods).
+# **Time:** less than a minute on smoke; about 8 minutes on laptop, the first time (five students for each of five
+# methods).
+#
+# The parameters mean the same in every notebook. The cell after them opens the laboratory and lists its settings:
 
 # %% tags=["parameters"]
 profile: str = "smoke"  # smoke (minutes), laptop (40 minutes for the whole course) or paper (a GPU)
@@ -42,17 +45,18 @@ pd.Series(settings, name="this laboratory").to_frame()
 # %% [markdown]
 # ## The joint loss
 #
-# Why learn from a teacher that is no larger than oneself? The contrastive loss calls all other sentences of a batch
-# equally wrong. A teacher has an opinion on *how* wrong each is, and that graded opinion is the student's lesson. The
-# student still contrasts, too (Eq 3 of the paper):
+# Why learn from a teacher that is no larger than the student? The contrastive loss calls all other sentences of a batch
+# equally wrong. A teacher has an opinion on *how* wrong each one is, and that graded opinion is the student's lesson.
+# The student keeps the contrastive loss as well (Eq 3 of the paper):
 #
 # $$\ell = \ell_{cl} + \lambda\, \ell_{distill}, \qquad
 #   \ell_{distill} = -\frac1N \sum_i \sum_{j \ne i} q_{ij} \log p_{ij}$$
 #
-# with $q = \mathrm{softmax}(t/\tau_t)$ from the teachers and $p = \mathrm{softmax}(s/\tau_s)$ from the student, both
-# without $j = i$: a sentence is not its own neighbour.
+# Here $N$ is the batch size. The targets $q = \mathrm{softmax}(t/\tau_t)$ come from the teachers' cosines, and the
+# student's probabilities $p = \mathrm{softmax}(s/\tau_s)$ from its own. Both leave out $j = i$: a sentence is not its
+# own neighbour.
 #
-# ### The way of the data
+# ### How the data flows
 #
 # ```text
 # corpus --> M teachers --> unit embeddings of the whole corpus, float16, on disk      once per teacher
@@ -73,9 +77,11 @@ print(
 )
 
 # %% [markdown]
-# Teachers do not change while the student learns, and they are in evaluation mode: what they say of a sentence is
-# always the same. So it is computed once. **Predict first:** for all students of this notebook, how many sentences
-# would the teachers have to encode if they were run in every step?
+# The teachers do not change while the student learns. They are also in evaluation mode, without dropout, so each gives
+# a sentence the same embedding every time. That is why we compute it once.
+#
+# **Predict first:** for all students of this notebook, how many sentences would the teachers have to encode if they ran
+# in every step?
 
 # %%
 once = len(teachers) * len(lab.corpus)
@@ -87,9 +93,9 @@ print(
 )
 
 # %% [markdown]
-# The gain grows with every further setting, for what is stored serves all of them. Is it fine enough for a softmax at a
-# temperature of 0.01? It is rounded to float16, and where the processor computes in bfloat16, the teacher was run in
-# that. Compare the stored cosines of a batch with freshly computed ones in float32:
+# The saving grows with every new setting, because all settings use the same stored embeddings. But are these exact
+# enough for a softmax at a temperature of 0.01? They are rounded to float16, and where the processor computes in
+# bfloat16, the teacher ran in bfloat16 too. So we compare the stored cosines of a batch with fresh ones in float32:
 
 # %%
 from distillcse_kit.method.losses import cosine_matrix, distillation_loss, off_diagonal
@@ -102,14 +108,17 @@ fresh = torch.from_numpy(teachers[0].encoder().encode(sentences, show_progress_b
 one_teacher = lab.ensemble(teachers[:1]).cosines(rows)
 error = off_diagonal(one_teacher - cosine_matrix(fresh, fresh)).abs().max().item()
 print(
-    f"Largest difference of a cosine: {error:.5f}, that is {error / distillation.teacher_temperature:.2f} in units of the teacher temperature"
+    f"Cosines differ by at most {error:.5f}; divided by the teacher temperature, that is {error / distillation.teacher_temperature:.2f}."
 )
 
 # %% [markdown]
+# The second number is the one that counts. The softmax takes $e^{t/\tau_t}$, so this is the error of the exponent.
+#
 # ### One batch, four targets
 #
-# Here is the distillation loss of the *untrained* base as a student, against each kind of target. `target entropy` is
-# what no student can get below; the rest, the KL divergence, is what can be learned.
+# Let the *untrained* base be the student. The table shows its distillation loss against each kind of target. The
+# cross-entropy is the sum of the two other columns. No student can get below the `target entropy`. The rest, the KL
+# divergence, is what can be learned.
 
 # %%
 vectors = torch.from_numpy(lab.base.encode(sentences, show_progress_bar=False))
@@ -131,22 +140,25 @@ frame.insert(1, "target entropy", frame.iloc[:, 0] - frame.iloc[:, 1])
 frame.round(3)
 
 # %% [markdown]
-# The losses of different methods are therefore not comparable with each other: their targets differ. Only the pairs of
-# a held-out set can compare them.
+# So you cannot compare the losses of different methods with each other, because their targets differ. Only scores on
+# held-out pairs can compare the methods.
 #
 # ## Five kinds of student
 #
 # | method | teachers' logits | shuffled |
 # |---|---|---|
 # | vanilla distillation | one teacher: the student of seed $s$ learns from teacher $s$ | no |
-# | + Group-P | one teacher | permuted inside groups, in every step anew |
-# | + group mean | one teacher | each group's logits replaced by their mean: what Group-P does *on average*, without its noise (not in the paper) |
+# | + Group-P | one teacher | permuted inside groups, anew in every step |
+# | + group mean | one teacher | the targets of each group replaced by their mean: what Group-P does *on average*, without its noise (not in the paper) |
 # | + teacher components | mean of all $M$ teachers | no |
 # | DistillCSE | mean of all $M$ teachers | permuted inside groups |
 #
-# All start from the same base, see the same number of sentences, and share order and dropout where they share the seed.
+# All students start from the same base and see the same number of sentences. Students with the same seed also share the
+# order of the sentences and the dropout.
 #
-# **Predict first:** which of the two remedies, shuffling or averaging, will do more here? Will they add up?
+# **Predict first:** which of the two remedies, shuffling or averaging, will do more here? Will their gains add up?
+#
+# First, watch one run, DistillCSE's student of seed 0. If the store already has it, you see its history instead.
 
 # %%
 from distillcse_kit.explorers import TrainingMonitor
@@ -154,6 +166,14 @@ from distillcse_kit.explorers import TrainingMonitor
 first = lab.student_job(teachers, 0, shuffle="group_p")  # DistillCSE's student of seed 0
 monitor = TrainingMonitor("DistillCSE, seed 0", training.batch_size)
 monitor.watch(lambda on_step: lab.make(first, on_step=on_step), "05_monitor", figures, settings)
+
+# %% [markdown]
+# A falling loss does not yet mean better embeddings; the dev score has to rise with it.
+#
+# Now we train the students of all methods, or load them if the store has them. The figure shows the teachers and the
+# students over training: the dev score on the left and the distillation loss on the right. A line is the mean over
+# seeds; its band reaches from the lowest seed to the highest.
+
 # %%
 students = {method.name: lab.students(name, teachers) for name, method in METHODS.items()}
 histories = {"SimCSE teachers": [run.history for run in teachers]} | {
@@ -171,11 +191,14 @@ right.legend(fontsize=8)
 show(figure, "05_training", figures, settings)
 
 # %% [markdown]
-# Where the right panel's curves lie apart, that is first of all the entropy of their targets (see the table above).
-# What is worth reading there is the shape: a loss that goes on falling while the dev score at the left does not rise is
-# a student that learns its teacher's noise.
+# Where the curves on the right lie apart, the main reason is the entropy of their targets (see the table above). What
+# you can read there is the shape. If a loss goes on falling while the dev score on the left does not rise, the student
+# is learning its teacher's noise.
 #
 # ## Scores
+#
+# Here are all scores: the mean over seeds ± half the width of the 95% interval. The figure then shows every seed as a
+# dot, for dev and one test set; the dashed line is the mean of vanilla distillation.
 
 # %%
 table = {"base, no training": lab.scores([lab.base]), f"SimCSE teachers ({len(teachers)})": lab.scores(teachers)}
@@ -187,14 +210,15 @@ figure, axes = new_axes(1, 2, width=13, height=4)
 trained = {name: scores for name, scores in table.items() if name != "base, no training"}
 for ax, task in zip(axes, ("dev", lab.headline), strict=True):
     draw_score_table(ax, {name: scores[task] for name, scores in trained.items()}, baseline="vanilla distillation")
-    ax.set_title(f"{task}: {lab.profile.seeds} seeds a method (base: {table['base, no training'][task][0]:.1f})")
+    ax.set_title(f"{task}: {lab.profile.seeds} seeds for each method (base: {table['base, no training'][task][0]:.1f})")
 show(figure, "05_scores", figures, settings)
 
 # %% [markdown]
 # ## Differences, seed by seed
 #
-# Seeds make good and bad runs. Two methods that share a seed share its order of sentences and its dropout, and part of
-# its luck; so the *difference* seed by seed is steadier than the two means suggest. First against plain distillation:
+# Some seeds are lucky and some are not. Two methods that share a seed share the order of the sentences, the dropout and
+# part of this luck. So their *difference*, seed by seed, is steadier than the two means suggest. First, each method
+# against plain distillation:
 
 # %%
 vanilla = table["vanilla distillation"]
@@ -203,8 +227,8 @@ for name in list(students)[1:]:
         print(f"{task:<9}", verdict(paired_difference(table[name][task], vanilla[task]), name, "vanilla"))
 
 # %% [markdown]
-# Then against the teacher of the same seed: for the one-teacher methods that is the very teacher the student learned
-# from; for the others it is one of the $M$. Does the student surpass it?
+# Next, each student against the teacher of the same seed. For the one-teacher methods, that is the very teacher the
+# student learned from. For the others, it is one of the $M$. Does the student do better than its teacher?
 
 # %%
 own = lab.scores(teachers[: lab.profile.seeds])
@@ -215,19 +239,23 @@ for name in students:
 # %% [markdown]
 # **What these intervals do not say.**
 #
-# - They are 95% intervals, and there are many of them: one in twenty excludes 0 by chance alone. Take a single narrow
-#   verdict among several undecided ones for what it is.
-# - They speak of other seeds, not of other corpora, encoders or test sets.
-# - All students of an ensemble share the *same* $M$ teachers: their interval knows nothing of other ensembles.
+# - They are 95% intervals, and there are many of them: one in twenty excludes 0 by chance alone. So do not read much
+#   into one narrow verdict among several undecided ones.
+# - They cover other seeds, but not other corpora, encoders or test sets.
+# - All students of an ensemble share the *same* $M$ teachers, so their interval does not cover other ensembles.
 # - `dev` chose the checkpoints, so its scores are a little too high, for all methods alike.
 #
-# ## Whom does a student agree with? (Table 8)
+# ## Who does a student agree with? (Table 8)
 #
-# A student that copies its teacher's noise agrees with its own teacher much better than with the other teachers, and
-# other students have copied other noise. The paper's values on STS-B dev: without shuffling 83.69 with gold, 98.81 with
-# its own teacher, 95.49 with other teachers, 96.04 with other students; with shuffling 83.80, 98.56, 95.92, 96.68.
+# Suppose a student copies its teacher's noise. Then it agrees much better with its own teacher than with the other
+# teachers, and less with other students, because they have copied other noise. The paper's values on STS-B dev:
 #
-# **Predict first:** which of the four numbers should shuffling lower, and which should it raise?
+# | | gold | own teacher | other teachers | other students |
+# |---|---|---|---|---|
+# | not shuffled | 83.69 | 98.81 | 95.49 | 96.04 |
+# | shuffled | 83.80 | 98.56 | 95.92 | 96.68 |
+#
+# **Predict first:** which of the four numbers should shuffling lower, and which should it raise? Here are ours:
 
 # %%
 agree = table_8(lab)
@@ -238,23 +266,31 @@ pd.DataFrame(
 # %%
 for column in ("own teacher", "other students"):
     difference = paired_difference(agree["shuffled"][column], agree["not shuffled"][column])
-    print(verdict(difference, f"agreement with {column}, shuffled,", "not shuffled"))
+    print(verdict(difference, f"agreement with {column} under shuffling", "that without it"))
 
 # %% [markdown]
-# On real data, as it ships:
+# If shuffling keeps students from copying noise, they should agree less with their own teacher and more with each
+# other. Here is the table on real data, as it ships with the kit:
 
 # %%
 show_sweep(lab, "table8", figures, recompute)
+
 # %% [markdown]
-# The others of a student are not independent of each other, so read these intervals as a little too narrow.
+# The other students and teachers that a student is compared with are not independent of each other. So these intervals
+# are a little too narrow.
 #
-# ## What is left of the loss, on training sentences and on others (Table 9)
+# ## How much loss is left, on training sentences and on others? (Table 9)
 #
-# The paper's losses, train and test: vanilla 1.3058 and 6.5503, Group-P 2.8715 and 6.4410, with averaging 3.1377 and
-# 6.2712. It says neither what its test batches were nor whether shuffled losses were taken against shuffled targets. Here:
-# sentences that the student has read, sentences of the same corpus that it has not, and sentences of the dev pairs, which
-# are of another kind; cross-entropy against the teacher's own targets and against shuffled ones; and the KL, which takes
-# out the targets' entropy and can be compared between teachers. Of this laboratory, mean over seeds:
+# The paper's losses, train and test, are 1.3058 and 6.5503 for vanilla distillation, 2.8715 and 6.4410 for Group-P, and
+# 3.1377 and 6.2712 with averaging as well. It does not say what its test batches were, nor whether it took shuffled
+# losses against shuffled targets. So we measure each case by itself:
+#
+# - on sentences that the student has read, on sentences of the same corpus that it has not read, and on sentences of
+#   the dev pairs, which are of another kind;
+# - as cross-entropy against the teacher's own targets, as cross-entropy against shuffled targets, and as KL. KL leaves
+#   out the entropy of the targets, so it can be compared between teachers.
+#
+# The table shows this laboratory's values in nats, as means over seeds:
 
 # %%
 left = table_9(lab)
@@ -263,38 +299,47 @@ pd.DataFrame({row: {column: np.mean(values) for column, values in found.items()}
 )
 
 # %% [markdown]
-# **Predict first:** if a student memorises its teacher's noise, which two rows of this table must lie far apart? On
-# real data, as it ships:
+# **Predict first:** if a student memorises its teacher's noise, which two rows of this table must lie far apart? Here
+# is the table on real data, as it ships with the kit:
 
 # %%
 show_sweep(lab, "table9", figures, recompute)
+
 # %% [markdown]
 # ## Over training (Figure 2)
 #
-# The same losses while the students train. Read and unread batches are of one kind, so a gap between them is what was
-# memorised; the shuffled targets are drawn anew each time, so nothing of *their* order can be.
+# The next figure shows the same losses while the students train. The read and the unread batches are of one kind, so a
+# gap between them is what the student has memorised. Shuffled targets are drawn anew each time, so the student cannot
+# memorise *their* order.
 
 # %%
 show_sweep(lab, "figure2", figures, recompute)
+
 # %% [markdown]
-# ## Does it hang on lambda and the temperatures? (Tables 6 and 7)
+# Compare the two gaps in the left panel. If shuffling keeps a student from memorising, its gap is the smaller one.
 #
-# The paper's lambda hardly matters (83.43 to 83.48 on STS-B dev). Its nine pairs of temperatures give averages from 76.37
-# to 77.13; its table does not say for certain which axis is the student's, so they are not drawn beside ours.
+# ## Do lambda and the temperatures matter? (Tables 6 and 7)
+#
+# In the paper, lambda hardly matters (83.43 to 83.48 on STS-B dev). Its nine pairs of temperatures give averages from
+# 76.37 to 77.13. Its table does not make clear which axis is the student's, so we do not draw those numbers beside
+# ours. The first sweep is over lambda, the second over the two temperatures:
 
 # %%
 show_sweep(lab, "table6-lambda", figures, recompute)
+
 # %%
 show_sweep(lab, "table7", figures, recompute)
 
 # %% [markdown]
 # ## Turn one knob
 #
-# The sweeps again, as one table that is turned: students on real data, five seeds each, by six knobs. Rows are compared
-# with the chosen one by seed, on dev: whoever turns knobs on a test set until one of them wins has no test set any more.
-# Temperatures and lambda were swept without shuffling, so move p to "not shuffled" for them.
+# Here are the sweeps again, as one table that you can turn. It holds students on real data, five seeds each, and has
+# six knobs: $p$, $\tau_s$, $\tau_t$, $\lambda$, $M$ and the pooling. Choose a knob, and every row is compared with the
+# chosen one, seed by seed, on dev. Why not on test? If you turn knobs until one of them wins on a test set, it is no
+# longer a test set. The sweeps of the temperatures and of lambda were made without shuffling, so move p to "not
+# shuffled" to see them.
 #
-# **Predict first:** along which knob will five seeds tell a difference from chance?
+# **Predict first:** for which knob will five seeds show a difference that is more than chance?
 
 # %%
 from distillcse_kit.experiments.ablation import Ablation, shipped_results
@@ -303,8 +348,8 @@ from distillcse_kit.explorers import AblationExplorer
 AblationExplorer(shipped_results(), scored_on="STS-B dev").show("05_sweeps", figures, settings)
 
 # %% [markdown]
-# And the students in your own store, whoever trained them. A setting that is not there can be trained from here; that
-# goes on in the background, while you turn other knobs.
+# The next explorer shows the students in your own store, no matter what trained them. If a setting is missing, you can
+# train it from here. Training runs in the background, so you can go on turning knobs.
 
 # %%
 ablation = Ablation(lab, teachers)
@@ -314,8 +359,10 @@ explorer.show("05_ablation", figures, settings)
 # %% [markdown]
 # ## Take a student with you
 #
-# A run's folder is a model folder: safetensors, tokenizer, and the pooling written down, so that sentence-transformers
-# does not fall back on the mean of tokens, which would be wrong for a [CLS] model.
+# The folder of a run is a model folder. It holds the weights (safetensors), the tokenizer and a note of the pooling.
+# Without that note, sentence-transformers would fall back on the mean of the tokens, which is wrong for a [CLS] model.
+# The next cell lists the files. The one after it loads the folder in sentence-transformers and checks that the
+# embeddings are the same.
 
 # %%
 run = students["DistillCSE"][0]
@@ -326,26 +373,24 @@ pd.DataFrame([{"file": path.name, "kB": round(path.stat().st_size / 1e3, 1)} for
 from importlib.util import find_spec
 
 if find_spec("sentence_transformers") is None:
-    print("sentence-transformers is not installed: pip install 'distillcse-kit[integrations]' brings it.")
+    print("sentence-transformers is not installed; get it with: pip install 'distillcse-kit[integrations]'")
 else:
     from sentence_transformers import SentenceTransformer
     from transformers import logging
 
-    logging.set_verbosity_error()  # BERT's own pooler, which nothing here uses, would be reported as missing
+    logging.set_verbosity_error()  # else a warning says that BERT's own pooler is missing, which nothing here uses
     theirs = SentenceTransformer(str(run.folder), device="cpu").encode(sentences, show_progress_bar=False)
     ours = run.encoder().to("cpu").encode(sentences, show_progress_bar=False)
     np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-5)
-    print(
-        f"sentence-transformers gives the same {len(ours)} embeddings: largest difference {np.abs(theirs - ours).max():.1e}"
-    )
+    print(f"sentence-transformers gives the same {len(ours)} embeddings, up to {np.abs(theirs - ours).max():.1e}.")
 
 # %% [markdown]
 # ## Summary
 #
-# - The student contrasts and imitates at once; its targets exclude the sentence itself.
-# - Teachers are fixed, so their embeddings are stored: any number of settings then costs no further teacher pass.
-# - Distillation losses of different targets cannot be compared; scores can, seed by seed.
-# - Which part helped *here*, on this data and this profile, is what the verdicts above say, and no more than that.
-# - A student is a folder that other libraries load.
+# - The student contrasts and imitates at the same time; its targets exclude the sentence itself.
+# - The teachers are fixed, so their embeddings are stored, and no further setting needs another pass of a teacher.
+# - You cannot compare distillation losses that have different targets. You can compare scores, seed by seed.
+# - The verdicts above say which part helped *here*, on this data and this profile, and no more than that.
+# - A student is a folder that other libraries can load.
 #
-# **Go on** with `06_self_training_rounds`: the student becomes a teacher.
+# **Go on** with `06_self_training_rounds`, where the student becomes a teacher.

@@ -1,16 +1,18 @@
 # %% [markdown]
 # # 06 Self-training: students become teachers
 #
-# **Goal.** Let the students teach a next generation, and see whether it gets better, and for how long.
+# **Goal.** Let the students teach a next generation. See whether it gets better, and for how long.
 #
 # **You will learn**
 #
-# - iterative self-training, and where it can go wrong,
+# - how iterative self-training works, and where it can go wrong,
 # - how scores change from round to round, with intervals,
-# - whether the generations become more alike, and why that matters for averaging,
-# - what the paper reports of a second round.
+# - whether the encoders of a generation become more alike, and why that matters for averaging,
+# - what the paper reports for a second round.
 #
 # **Time:** about half a minute on smoke; some minutes on laptop, the first time.
+#
+# The parameters mean the same in every notebook. The cell after them opens the laboratory and lists its settings:
 
 # %% tags=["parameters"]
 profile: str = "smoke"  # smoke (minutes), laptop (40 minutes for the whole course) or paper (a GPU)
@@ -40,13 +42,13 @@ pd.Series(settings, name="this laboratory").to_frame()
 # %% [markdown]
 # ## The loop
 #
-# If the students of a round are better than their teachers, let them teach (Eq 4 of the paper). With $F_0$ the SimCSE
-# teachers and $r = 1, 2, \dots$:
+# If the students of a round are better than their teachers, let them teach (Eq 4 of the paper). Let $F_0$ be the SimCSE
+# teachers. Then, for $r = 1, 2, \dots$:
 #
 # $$F_r = \arg\min_F\; \ell_{cl}(F) + \lambda\, \ell_{distill}(F, F_{r-1})$$
 #
-# Each round starts again from the *base*, not from the last round's weights: only the targets are inherited. In the
-# library it is a plain loop, `Laboratory.rounds`:
+# Each round starts again from the *base*, not from the weights of the last round. It inherits only the targets. In the
+# library this is a plain loop, `Laboratory.rounds`:
 #
 # ```python
 # teachers = lab.teachers()                                # F_0
@@ -54,12 +56,12 @@ pd.Series(settings, name="this laboratory").to_frame()
 #     teachers = lab.students("distillcse", teachers)      # F_r learns from F_{r-1}
 # ```
 #
-# Nothing from outside enters the loop: no label, no new sentence. What can improve from round to round is only how
-# steadily the targets say what the encoders already know. And what can go wrong is that the generation agrees ever more
-# with itself, and so averages over ever less.
+# Nothing enters the loop from outside: no label, no new sentence. Only one thing can improve from round to round: how
+# steadily the targets say what the encoders already know. And one thing can go wrong: the encoders of a generation may
+# agree more and more, so that averaging over them removes less and less.
 #
 # **Predict first:** the first round of distillation changes the score by some amount. Will the second change it by
-# more, as much, or less?
+# more, by as much, or by less? First, the generations themselves:
 
 # %%
 teachers, generations = lab.teachers(), lab.rounds()
@@ -73,10 +75,15 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# Mind the column `taught by`: a later round has as many teachers as there were *students*, which may be fewer than the
-# first round's $M$. A change from round to round is then partly a change of the size of the ensemble.
+# Look at the column `taught by`. A later round has as many teachers as the round before had *students*, and these may
+# be fewer than the $M$ teachers of the first round. So part of a change from round to round may come from the size of
+# the ensemble.
 #
 # ## Scores by round
+#
+# The table gives the mean over seeds ± half the width of the 95% interval. The figure shows the dev score over training
+# on the left, and one test set by round on the right; the dashed line is the mean of the SimCSE teachers. After it,
+# each round is compared with the one before.
 
 # %%
 table = {"base, no training": lab.scores([lab.base])} | {name: lab.scores(runs) for name, runs in rounds.items()}
@@ -100,16 +107,18 @@ for earlier, later in pairwise(names):
         print(f"{task:<9}", verdict(difference, later, earlier))
 
 # %% [markdown]
-# The pairs share the seed: the order of the sentences and the dropout masks. They do not share a line of descent, since
-# every student of a round has *all* encoders of the round before as its teachers. And all students of a round share
-# these teachers, so the interval knows nothing of what another set of teachers would have given.
+# These differences pair runs with the same seed, that is, with the same order of sentences and the same dropout masks.
+# They do not pair a student with its own teacher, because every student of a round learns from *all* encoders of the
+# round before. And all students of a round share these teachers, so the interval does not cover what another set of
+# teachers would have given.
 #
-# ## Do the generations become more alike?
+# ## Do the encoders of a generation become more alike?
 #
-# Averaging helps to the extent that teachers err *differently*. How alike are two encoders of one generation? Rank the
-# dev pairs by each one's cosines and correlate the two rankings, for all pairs of encoders.
+# Averaging helps to the extent that teachers err *differently*. How alike are two encoders of one generation? Each of
+# them ranks the dev pairs by its cosines. We correlate the two rankings, and do so for all pairs of encoders. The table
+# shows what comes out.
 #
-# **Predict first:** will two students of the same teachers agree more, or less, than two of their teachers do?
+# **Predict first:** two students share the same teachers. Will they agree more than two of their teachers do, or less?
 
 # %%
 agreement = {}
@@ -128,13 +137,14 @@ for earlier, later in pairwise(names):
     print(f"From {earlier} to {later}: agreement {'rose' if change > 0 else 'fell'} by {abs(change):.2f} points.")
 
 # %% [markdown]
-# (These pairs of encoders are not independent, every encoder being in several of them, so no interval is given. Where
-# the number of encoders is small, take it as a first look.) If agreement is near 100, the next round's mean over
-# teachers is nearly one teacher's opinion, and there is little left for another round to gain by averaging.
+# These pairs of encoders are not independent, because every encoder is in several of them. So we give no interval. If
+# there are only a few encoders, take this as a first look. If agreement is near 100, the next round's mean over
+# teachers is almost the opinion of one teacher, and averaging has little left to gain.
 #
 # ## What the paper reports
 #
-# The paper trains two rounds. Its gains, in the seven-task average, each from one run:
+# The paper trains two rounds. The first table shows its gains in the seven-task average, each from one run. Below it
+# are the gains of the second round for BERT-base, task by task.
 
 # %%
 from distillcse_kit.experiments.published import TABLE_4, table_4
@@ -151,15 +161,16 @@ pd.DataFrame(reported).T.astype(float).round(2)
 from distillcse_kit.evaluation import PAPER_TASKS
 
 one, two = (table_4("BERT-base")[name] for name in ("DistillCSE", "DistillCSE, round 2"))
-print("BERT-base, second round against first, by task:")
+print("BERT-base, second round minus first, by task:")
 print(", ".join(f"{task} {b - a:+.2f}" for task, a, b in zip(PAPER_TASKS, one.scores, two.scores, strict=True)))
 
 # %% [markdown]
-# Small gains, then, and not on every task. They are below the 1 point or so that seeds alone can make between two
-# single runs, so by themselves they do not show that a second round helps; that they point the same way for three
-# encoders is some evidence. (RoBERTa-base's second round is not among the numbers that this kit holds.)
+# The gains of the second round are small, and not every task has one. Seeds alone can move two single runs apart by
+# about 1 point, and the gains are below that. So by themselves they do not show that a second round helps. Still, they
+# point the same way for three encoders, and that is some evidence. (RoBERTa-base's second round is not among the
+# numbers that this kit holds.)
 #
-# Beside it, ours:
+# Here are our own gains beside the paper's:
 
 # %%
 for number in range(1, len(names)):
@@ -169,9 +180,9 @@ for number in range(1, len(names)):
 # %% [markdown]
 # ## Summary
 #
-# - A round starts from the base again and inherits only the targets; nothing new enters the loop.
-# - The verdicts above say what each round changed here; the paper's second round gains between 0.2 and 0.5 points.
-# - Agreement inside a generation bounds what averaging over it can still remove.
-# - Later rounds may have fewer teachers than the first: look before you compare.
+# - Each round starts from the base again and inherits only the targets. Nothing new enters the loop.
+# - The verdicts above say what each round changed here. The paper's second round gains between 0.2 and 0.5 points.
+# - How much the encoders of a generation agree limits what averaging over them can still remove.
+# - Later rounds may have fewer teachers than the first, so check that before you compare.
 #
-# **Go on** with `07_evaluate_and_compare`: the whole table, and the papers'.
+# **Go on** with `07_evaluate_and_compare`: the whole table, and the paper's.

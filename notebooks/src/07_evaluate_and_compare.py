@@ -5,13 +5,15 @@
 #
 # **You will learn**
 #
-# - the evaluation protocol of this field, and the traps that make numbers incomparable,
-# - the course's whole table, with intervals and verdicts,
-# - how our numbers relate to the paper's, the difference in scale stated,
+# - the evaluation protocol of this field, and the traps that make numbers impossible to compare,
+# - how all methods of the course score, with intervals and verdicts,
+# - how our numbers relate to the paper's, once the difference in scale is stated,
 # - where DistillCSE stands among other systems.
 #
-# **Time:** seconds once the other notebooks have run, for the store has it all; otherwise as long as all their
-# training.
+# **Time:** seconds once the other notebooks have run, because the store then has everything; otherwise as long as all
+# their training takes.
+#
+# The parameters mean the same in every notebook. The cell after them opens the laboratory and lists its settings:
 
 # %% tags=["parameters"]
 profile: str = "smoke"  # smoke (minutes), laptop (40 minutes for the whole course) or paper (a GPU)
@@ -40,26 +42,26 @@ pd.Series(settings, name="this laboratory").to_frame()
 # %% [markdown]
 # ## The protocol
 #
-# A number is comparable only if all of these are the same. The kit follows what SimCSE and the papers after it do:
+# You can compare two numbers only if all of these are the same. The kit follows SimCSE and the papers after it:
 #
-# - **One Spearman correlation a task, over all its pairs together.** STS12 to STS16 consist of subsets; their pairs are
-#   put together first. The mean of the subsets' correlations is another number.
-# - **Cosine of the [CLS] state, below the training head**, the whole sentence, not cut at the training length.
+# - **One Spearman correlation for each task, over all its pairs together.** STS12 to STS16 consist of subsets, and
+#   their pairs are put together first. The mean of the subsets' correlations is a different number.
+# - **Cosine of the [CLS] state, below the training head.** The whole sentence is read, not cut at the training length.
 # - **Checkpoints are chosen on STS-B dev**, never on a test set.
-# - **The average** is the plain mean over seven tasks: STS12 to STS16, STS-B test, SICK-R test.
+# - **The average** is the plain mean over seven tasks: STS12 to STS16, STS-B test and SICK-R test.
 #
-# And the traps:
+# These are the traps:
 #
 # | trap | effect |
 # |---|---|
-# | the head is kept at evaluation | about 20 points lost on an unsupervised model (SimCSE, issue 100) |
-# | `mteb`'s SICK-R | 9,927 pairs (train, dev and test) in place of 4,927, so another average |
-# | mean pooling of a [CLS] model, or the reverse | another model |
-# | STS15, STS16: blank lines in the gold files | unscored pairs; they must be skipped in both files |
+# | the head is kept at evaluation | an unsupervised model loses about 20 points (SimCSE, issue 100) |
+# | SICK-R from `mteb` | 9,927 pairs (train, dev and test) instead of 4,927, so another average |
+# | mean pooling for a [CLS] model, or the reverse | another model |
+# | STS15 and STS16: blank lines in the gold files | these pairs have no score; they must be skipped in both files |
 # | one seed | seeds alone move unsupervised SimCSE by about 2 points |
 # | the best of several seeds, chosen on test | a fiction |
 #
-# In code the protocol is short:
+# In code the protocol is short. Encoder $f$ scores the pair $(x_k, y_k)$, whose gold score is $g_k$:
 #
 # $$\mathrm{score} = 100 \cdot \rho_{\mathrm{Spearman}}\big(\cos(f(x_k), f(y_k)),\ g_k\big), \quad k \text{ over all pairs of the task}$$
 
@@ -69,11 +71,11 @@ from distillcse_kit.evaluation import pair_cosines, spearman
 pairs = lab.tests[lab.headline]
 teacher = lab.teachers()[0]
 print(f"{spearman(pair_cosines(teacher.encoder(), pairs), pairs.score):.2f} on {lab.headline}, {len(pairs)} pairs")
-print(f"{lab.score(teacher):.2f} is what the store has")
+print(f"{lab.score(teacher):.2f} is the score in the store")
 
 # %% [markdown]
-# Spearman looks at the order only: no cosine needs to have the size of its gold score. What a score looks like, pair by
-# pair, for the base, a teacher and a student of the same seed:
+# Spearman looks only at the order, so a cosine does not need to have the size of its gold score. The next figure shows
+# what a score looks like, pair by pair. It compares the base, a teacher, and a student of the same seed:
 
 # %%
 student = lab.students("distillcse")[0]
@@ -84,8 +86,11 @@ for ax, (label, encoder) in zip(axes, shown.items(), strict=True):
 show(figure, "07_scatter", figures, settings)
 
 # %% [markdown]
-# A score is a mean over pairs that somebody else wrote. Type some of your own: which encoder finds those alike that mean
-# the same? Their neighbours are looked up in a sample of the training sentences, those of six topics if they are built in.
+# The better the score, the better the order of the dots from left to right agrees with their order from bottom to top.
+#
+# A score is a mean over pairs that somebody else wrote. Type some sentences of your own: which encoder finds those
+# alike that mean the same? Their neighbours come from a sample of the training sentences. If these are the built-in
+# ones, the sample covers six topics.
 
 # %%
 from collections import Counter
@@ -108,8 +113,12 @@ EmbeddingExplorer(encoders, sample, topics).show("07_embeddings", figures, setti
 # %% [markdown]
 # ## The whole table
 #
-# **Predict first:** order the rows of the next table from the lowest to the highest, and say how many of your
-# neighbours in that order the seeds can tell apart.
+# **Predict first:** put these in order, from the lowest score to the highest: tf-idf word overlap, the untrained base,
+# the SimCSE teachers, the five kinds of student, and the second round. Then say how many neighbours in your order the
+# seeds can tell apart.
+#
+# The table gives the mean over seeds ± half the width of the 95% interval. What has no seed has a single number. The
+# figure shows dev and one test set, with a dot for each seed; the dashed line is the mean of vanilla distillation.
 
 # %%
 table = lab.main_table()
@@ -125,8 +134,8 @@ for ax, task in zip(axes, ("dev", lab.headline), strict=True):
 show(figure, "07_main_table", figures, settings)
 
 # %% [markdown]
-# Mean ± half the width of the 95% interval over seeds. Single numbers come from what has no seed. `dev` chose the
-# checkpoints and flatters a little; the other columns were touched by nothing.
+# `dev` chose the checkpoints, so its column flatters a little. Nothing was chosen on the other columns. If you set
+# `figures`, the next cell also saves the table there:
 
 # %%
 if figures:
@@ -156,13 +165,14 @@ for task in table["DistillCSE"]:
     print(verdict(paired_difference(full[task], simcse[task][:seeds]), "  DistillCSE", "the teachers, seed by seed"))
 
 # %% [markdown]
-# These are twice as many 95% intervals as there would have to be for one to exclude 0 by chance now and then: with four
-# claims on several sets, look for what holds on *most* sets. And the intervals speak of seeds, not of other test pairs.
+# Four claims on several sets make many 95% intervals, and one in twenty excludes 0 by chance alone. So look for what
+# holds on *most* sets. And the intervals cover other seeds, not other test pairs.
 #
-# ## And with other pairs?
+# ## What about other pairs?
 #
-# A test set is a sample, too. So keep the runs as they are, draw the pairs anew with replacement, and see how the
-# difference moves. (Both methods and all seeds get the same draw: pairs that are hard are hard for both.)
+# A test set is a sample, too. So we keep the runs as they are and draw the pairs anew, with replacement. Then we see
+# how much the difference moves. (Both methods and all seeds get the same draw, because a pair that is hard for one is
+# hard for the other.)
 
 # %%
 from distillcse_kit.evaluation.statistics import bootstrap_pairs, seeds_needed
@@ -175,8 +185,9 @@ print(f"other pairs, the same seeds: [{other_pairs.low:+.2f}, {other_pairs.high:
 print(f"other seeds, the same pairs: [{other_seeds.low:+.2f}, {other_seeds.high:+.2f}]")
 
 # %% [markdown]
-# Neither interval contains the other kind of chance. How many seeds would be enough? With differences that scatter as
-# much as these do, to tell a true difference from 0 four times in five takes:
+# Neither interval covers the other kind of chance. How many seeds would be enough? Suppose that differences scatter as
+# much as these do, and that we want to detect a true difference four times in five. The table says how many seeds that
+# takes, by the size of the difference:
 
 # %%
 scatter = other_seeds.standard_deviation
@@ -185,7 +196,7 @@ pd.Series({f"{size} points": seeds_needed(size, scatter) for size in (0.5, 1.0, 
 # %% [markdown]
 # ## Beside the paper: the scale first
 #
-# Before any two numbers stand side by side, this is how far apart the experiments are:
+# Before we put any two numbers side by side, let us see how far apart the experiments are:
 
 # %%
 training, parameters = lab.profile.training, lab.base.model.num_parameters()
@@ -201,9 +212,10 @@ frame["paper / here"] = frame["paper, BERT-base"] / frame["here"]
 frame.style.format({"here": "{:,.0f}", "paper, BERT-base": "{:,.0f}", "paper / here": "{:,.2g}"})
 
 # %% [markdown]
-# (110 million is BERT-base's usual figure.) Levels are therefore not comparable. What can be set side by side, with all
-# caution, is the *gain* of each method over plain distillation and over SimCSE: the paper's from one run each, ours
-# with an interval over seeds. The sets that count here are those of the paper's seven that this laboratory has:
+# (110 million is BERT-base's usual figure.) Because of this difference in scale, the levels cannot be compared. What we
+# can compare, with all caution, is the *gain* of each method over plain distillation and over SimCSE. The paper's gains
+# come from one run each; ours have an interval over seeds. We use those of the paper's seven sets that this laboratory
+# has:
 
 # %%
 from distillcse_kit.experiments.published import table_4
@@ -218,9 +230,12 @@ print(
 
 
 def average(row: str) -> np.ndarray:
-    """Our mean over the compared sets, one number a seed."""
+    """Our mean over the compared sets, one number for each seed."""
     return np.mean([table[row][task] for task in compared], axis=0)
 
+
+# %% [markdown]
+# The first table shows the levels, and the second the gains:
 
 # %%
 ours = {"SimCSE": f"SimCSE teachers ({lab.profile.teachers})"} | {name: name for name in paper if name in table}
@@ -239,7 +254,8 @@ pd.DataFrame(levels).T
 pd.DataFrame(gains).T
 
 # %% [markdown]
-# **Predict first**, or rather: guess now which of our gains have an interval that contains the paper's gain.
+# **Predict first:** without looking back at the table, which of our gains over vanilla distillation have an interval
+# that contains the paper's gain?
 
 # %%
 for name in list(ours)[2:]:
@@ -251,14 +267,14 @@ for name in list(ours)[2:]:
     )
 
 # %% [markdown]
-# A wide interval contains almost anything: "inside" is agreement only where the interval is narrow. One caution about
-# the paper itself: its text claims gains of 2.08 over vanilla and 2.87 over SimCSE, where its own table gives 2.06 and
-# 2.84.
+# A wide interval contains almost anything, so "inside" means agreement only where the interval is narrow. One caution
+# about the paper itself: its text claims gains of 2.08 over vanilla and 2.87 over SimCSE, but its own table gives 2.06
+# and 2.84.
 #
-# ## The same on real data, once for all
+# ## The same on real data, as it ships with the kit
 #
-# If this installation ships the table of a laptop run on real sentences and real test sets, here it is, whatever your
-# own parameters are:
+# The kit can ship the table of a laptop run on real sentences and real test sets. If this installation has it, here it
+# is, whatever your own parameters are. Below it, DistillCSE is compared with vanilla distillation on each set.
 
 # %%
 from distillcse_kit.experiments.shipped import shipped_run
@@ -266,7 +282,7 @@ from distillcse_kit.experiments.shipped import shipped_run
 real = shipped_run()
 if real is None:
     print(
-        "This installation ships no run on real data; make your own with: distillcse course --profile laptop --data-dir DATA"
+        "This installation has no run on real data; make your own with: distillcse course --profile laptop --data-dir DATA"
     )
     real_frame = None
 else:
@@ -284,8 +300,8 @@ if real is not None:
 # %% [markdown]
 # ## Other systems
 #
-# DistillCSE is one of many descendants of SimCSE. Published seven-task averages on BERT-base, each from its own paper
-# and code:
+# DistillCSE is one of many descendants of SimCSE. The figure shows published seven-task averages on BERT-base. Each
+# comes from its own paper and its own code:
 
 # %%
 from distillcse_kit.experiments.published import OTHER_SYSTEMS, systems_above
@@ -312,18 +328,18 @@ show(figure, "07_other_systems", figures, settings)
 # %%
 above = systems_above(best)
 print(
-    f"Published averages above DistillCSE's second round ({best}): {', '.join(above)}: {len(above)} of {len(OTHER_SYSTEMS)} systems."
+    f"{len(above)} of {len(OTHER_SYSTEMS)} systems have a higher average than DistillCSE's second round ({best}): {', '.join(above)}."
 )
 print(
-    f"Above its first round ({paper['DistillCSE'].average}): {', '.join(systems_above(paper['DistillCSE'].average))}."
+    f"Higher than its first round ({paper['DistillCSE'].average}): {', '.join(systems_above(paper['DistillCSE'].average))}."
 )
 
 # %% [markdown]
-# So DistillCSE is not the best published system on BERT-base. Nor is the order of close neighbours in this picture
-# known: most of these numbers come from one seed each, and are closer than seeds are apart.
+# So DistillCSE is not the best published system on BERT-base. We do not know the order of close neighbours in this
+# figure, either: most of these numbers come from one seed, and they lie closer together than seeds lie apart.
 #
-# Its raw ensemble of teachers deserves a line, too (the paper's Table 5): the mean cosine of the teachers *itself*,
-# without any student.
+# The raw ensemble of teachers deserves a line, too (the paper's Table 5). It is the mean cosine of the teachers
+# *itself*, without any student:
 
 # %%
 from distillcse_kit.experiments.published import TABLE_5
@@ -331,14 +347,14 @@ from distillcse_kit.experiments.published import TABLE_5
 pd.Series(TABLE_5, name="seven-task average, BERT-base").to_frame()
 
 # %% [markdown]
-# In that table the student of an ensemble scores above the ensemble that taught it, so the gain is not just that of
-# averaging predictions. Notebook 04 measures the same comparison here.
+# In that table, the student of an ensemble scores above the ensemble that taught it. So its gain is more than the gain
+# of averaging predictions. Notebook 04 makes the same comparison here.
 #
 # ## Summary
 #
-# - The protocol is part of the number: all pairs of a task together, no head, [CLS], checkpoints by dev.
-# - The table above has everything the course computed; the four claims stand there with their verdicts.
-# - Levels differ from the paper's because the scale does; gains can be compared, through intervals only.
-# - DistillCSE improves on SimCSE in its paper, and several other systems have higher published averages on BERT-base.
+# - The protocol is part of the number: all pairs of a task together, no head, [CLS], checkpoints chosen on dev.
+# - The table above has every method of the course, and the four claims stand below it with their verdicts.
+# - Our levels differ from the paper's because the scale differs. Gains can be compared, but only through intervals.
+# - In its paper DistillCSE improves on SimCSE, and several other systems have higher published averages on BERT-base.
 #
 # **Go on** with `appendix_a_micro_encoder`, or with your own data.

@@ -1,4 +1,4 @@
-"""One JupyterLab and one browser for all tests of this folder; without a browser they skip and say how to get one."""
+"""One JupyterLab and one browser for all tests here. If there is no browser, the tests skip and say how to get one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 COURSE_STORE = ROOT / "runs" / "course-smoke" / "store"
-TRAINING_IN_SIGHT = "01_contrastive_teacher"  # this lesson gets an empty store, so that there is a training to watch
+TRAINING_IN_SIGHT = "01_contrastive_teacher"  # this lesson gets an empty store, so that there is a run to watch
 
 
 @pytest.fixture(scope="session")
 def executable() -> str:
-    """Path of the browser."""
+    """Path of the browser's program."""
     if importlib.util.find_spec("playwright") is None:
-        pytest.skip("These tests drive a browser; get what drives it with: pip install playwright")
+        pytest.skip("These tests need playwright; get it with: pip install playwright")
     from .lab import find_chromium
 
     found = find_chromium()
@@ -34,7 +34,7 @@ def executable() -> str:
 
 @pytest.fixture(scope="package")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `make course` has left, so that notebooks load and do not train; else an empty folder for all of them."""
+    """The store that `make course` left, so that notebooks load and do not train; else an empty folder for them all."""
     return COURSE_STORE if COURSE_STORE.is_dir() else tmp_path_factory.mktemp("store")
 
 

@@ -1,4 +1,4 @@
-"""A JupyterLab of one's own on loopback, and a browser that opens notebooks in it."""
+"""A private JupyterLab on the loopback address, and a browser that opens notebooks in it."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ ROOT = Path(__file__).resolve().parents[2]
 WINDOW = {"width": 1280, "height": 800}
 QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
 OFFLINE = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-SECOND = 1_000  # in the browser's milliseconds
+SECOND = 1_000  # the browser counts in milliseconds
 
-# Neither news nor updates nor a list of extensions is looked up in the network.
+# These settings keep JupyterLab from asking the network for news, updates or extensions.
 _SERVER = """\
 c = get_config()
 c.ServerApp.open_browser = False
@@ -56,12 +56,12 @@ _PAGE = {
 
 
 def find_chromium() -> str | None:
-    """Debian's browser, or whatever goes by its name."""
+    """Path of Debian's browser, or of another with a usual name; None if there is none."""
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def copy_lessons(folder: Path, parameters: Mapping[str, Mapping[str, Any]]) -> None:
-    """Copy all notebooks into a new folder, as papermill would run them with {name: {parameter: value}}."""
+    """Copy all notebooks into a new folder, with {name: {parameter: value}} set as papermill sets them."""
     folder.mkdir()
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         notebook = load_notebook_node(str(path))
@@ -72,14 +72,14 @@ def copy_lessons(folder: Path, parameters: Mapping[str, Mapping[str, Any]]) -> N
 
 @dataclass(frozen=True)
 class Server:
-    """A running JupyterLab: its address, its token and the folder that it shows."""
+    """A running JupyterLab: its address, its token and the folder it shows."""
 
     address: str
     token: str
     folder: Path
 
     def ask(self, path: str, method: str = "GET", content: Any = None) -> Any:
-        """The answer of the server's interface to ``method`` on ``path``, from JSON; None where it is empty."""
+        """Send ``method`` to ``path`` of the server's API; the decoded JSON answer, or None if it is empty."""
         body = None if content is None else json.dumps(content).encode()
         headers = {"Authorization": f"token {self.token}", "Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.address}/{path}", body, headers, method=method)
@@ -94,14 +94,14 @@ class Server:
 
 @contextmanager
 def jupyterlab(notebooks: Path, home: Path, store: Path) -> Iterator[Server]:
-    """A JupyterLab with settings of its own, for the time of the block; its kernels end with it.
+    """A JupyterLab with its own settings, running until the block ends; its kernels stop with it.
 
     Args:
         notebooks: folder that it shows. home: empty folder for its settings, data and log.
         store: folder of everything that the notebooks compute.
 
     Raises:
-        RuntimeError: it did not start; the text holds the end of its log.
+        RuntimeError: it did not start; the message holds the end of its log.
     """
     (home / "config" / "labconfig").mkdir(parents=True)
     (home / "config" / "jupyter_server_config.py").write_text(_SERVER)
@@ -127,7 +127,7 @@ def jupyterlab(notebooks: Path, home: Path, store: Path) -> Iterator[Server]:
 
 
 def _environment(home: Path, store: Path, token: str) -> dict[str, str]:
-    """Of a reader without settings: explorers are live, and the kernel is this Python with this kit."""
+    """The environment of a reader without settings: explorers are live, and the kernel is this Python with this kit."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DISTILLCSE_", "JUPYTER"))}
     return kept | {
         "DISTILLCSE_STORE": str(store),
@@ -151,12 +151,12 @@ def _wait_until_up(server: Server, process: subprocess.Popen[bytes], log: Path, 
             server.ask("api/status")
             return
         except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.1)  # between two questions
+            time.sleep(0.1)  # between two tries
     raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-3_000:]}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the server to stop, which stops its kernels; what is left of either is killed."""
+    """Ask the server to stop, which also stops its kernels; kill whatever still runs after that."""
     try:
         family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     except psutil.NoSuchProcess:
@@ -170,7 +170,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def chromium(executable: str) -> Iterator[Browser]:
-    """The browser, for the time of the block."""
+    """The browser, open until the block ends."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=[*QUIET, *OFFLINE], timeout=60 * SECOND)
         try:
@@ -183,12 +183,12 @@ class OpenNotebook:
     """One notebook in a window of the browser.
 
     Args:
-        browser, server: where. name: path of the notebook in the server's folder.
+        browser, server: where to open it. name: path of the notebook in the server's folder.
         window: size in pixels.
 
     Attributes:
-        dialogs: texts of alerts and the like that the page has raised; each is dismissed.
-        crashes: JavaScript exceptions that nothing has caught.
+        dialogs: texts of the alerts and other dialogs that the page opened; each is dismissed.
+        crashes: JavaScript exceptions that nothing caught.
     """
 
     def __init__(self, browser: Browser, server: Server, name: str, window: dict[str, int] | None = None) -> None:
@@ -214,11 +214,11 @@ class OpenNotebook:
     def wait_until(
         self, holds: Callable[[], Any], what: str, limit: float = 60, instead: Callable[[], str] = str
     ) -> None:
-        """Return as soon as the condition holds, which the page or the kernel may take a while for.
+        """Wait for the page or the kernel: return as soon as the condition holds.
 
         Raises:
-            AssertionError: it does not hold after ``limit`` seconds; says ``what`` was waited for, and what is there
-                ``instead``.
+            AssertionError: it still does not hold after ``limit`` seconds. The message says ``what`` was waited for and
+                what is there ``instead``.
         """
         until = time.monotonic() + limit
         while not holds():
@@ -226,7 +226,7 @@ class OpenNotebook:
             self.page.wait_for_timeout(50)  # between two looks; the page's events are handled meanwhile
 
     def set_theme(self, name: str) -> None:
-        """Choose a theme in the menu, "JupyterLab Light" or "JupyterLab Dark", and wait until it is there."""
+        """Choose a theme in the menu, "JupyterLab Light" or "JupyterLab Dark", and wait until the page shows it."""
         self.page.get_by_role("menuitem", name="Settings", exact=True).click()
         menus = self.page.locator(".lm-Menu")
         menus.get_by_text("Theme", exact=True).hover()
@@ -241,17 +241,17 @@ class OpenNotebook:
         self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
     def run_all(self, limit: float = 120) -> None:
-        """Begin, and wait until all cells have run or one has failed.
+        """Run all cells, and wait until all have run or one has failed.
 
         Raises:
-            AssertionError: a cell failed; the text holds its error.
+            AssertionError: a cell failed; the message holds its error.
         """
         self.begin()
         self.wait_until(lambda: self.page.evaluate(_DONE), "all cells have run", limit)
         assert not self.errors(), "\n".join(self.errors())
 
     def errors(self) -> list[str]:
-        """What the notebook shows of errors: of cells, on the error stream, and in place of widgets."""
+        """All errors that the notebook shows: of cells, on the error stream, and in place of widgets."""
         cells = self.page.locator(f"{_OUTPUT}[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
         streams = self.page.locator(f"{_OUTPUT}[data-mime-type='application/vnd.jupyter.stderr']").all_inner_texts()
         broken = self.page.locator(".jupyter-widgets.jp-mod-error, .jupyter-widgets-error-widget").all_inner_texts()
@@ -259,7 +259,7 @@ class OpenNotebook:
 
 
 _OUTPUT = ".jp-Notebook .jp-RenderedText"
-# The kernel has answered this page: JupyterLab says "idle" from the start, and would run nothing before.
+# The kernel has answered this page. JupyterLab says "idle" from the start, but runs nothing before that.
 _READY = """async () => {
     const sessions = await (await fetch("/api/sessions")).json();
     const kernel = sessions.map(session => session.kernel).find(kernel => kernel && kernel.connections > 0);
@@ -267,7 +267,7 @@ _READY = """async () => {
     const restored = !document.querySelector("#jupyterlab-splash, .jp-Dialog");
     return Boolean(restored && shown && kernel && kernel.execution_state === "idle");
 }"""
-# Every code cell has its number, or one has failed, after which the others do not run.
+# Every code cell has its number, or one has failed and the cells after it do not run.
 _DONE = """() => {
     if (document.querySelector(".jp-Notebook .jp-RenderedText[data-mime-type='application/vnd.jupyter.error']"))
         return true;
@@ -278,11 +278,11 @@ _DONE = """() => {
 
 
 class Shown:
-    """One explorer on the page, moved as a reader moves it: by keys.
+    """One explorer on the page, moved with the keyboard as a reader moves it.
 
     Args:
-        notebook: whose cells have run. kind: as in its DOM class: group-p, teacher-variance, ...
-        last: the last one of its kind, instead of the first.
+        notebook: an open notebook whose cells have run. kind: as in its DOM class: group-p, teacher-variance, ...
+        last: take the last explorer of its kind instead of the first.
     """
 
     def __init__(self, notebook: OpenNotebook, kind: str, last: bool = False) -> None:
@@ -299,24 +299,24 @@ class Shown:
 
     @property
     def heights(self) -> tuple[float, float, float]:
-        """In pixels: from its title to the end of the first line of its words, all of it, the part of a page for it."""
+        """In pixels: from its title to the end of the first line of its words; the whole; the visible page."""
         first, whole, page = self.box.evaluate(_HEIGHTS)
         return first, whole, page
 
     @property
     def words(self) -> str:
-        """What stands below the picture."""
+        """The text below the picture."""
         return self.box.locator(".dk-words").inner_text()
 
     @property
     def picture(self) -> bytes:
-        """The picture's file, as the browser has it; empty if it is just being replaced by the next one."""
+        """The bytes of the picture's file, as the browser has it; empty while the next picture replaces it."""
         encoded: str = self.box.locator("img.dk-image").evaluate(_FETCH)
         return base64.b64decode(encoded)
 
     @property
     def state(self) -> dict[str, Any]:
-        """The explorer's traits that the picture was drawn for, from the picture's own metadata; empty as above."""
+        """The traits that the picture was drawn for, from the picture's metadata; empty when ``picture`` is."""
         file = self.picture
         if not file:
             return {}
@@ -331,10 +331,10 @@ class Shown:
         return self.box.locator(f".dk-button-{name}")
 
     def press(self, place: Locator, key: str, **state: Any) -> None:
-        """Go to a control, press a key, and wait until another picture is shown, which is that of the given state.
+        """Go to a control, press a key, and wait for a new picture, drawn for the given state.
 
         Raises:
-            AssertionError: the picture stays as it is, or is that of another state.
+            AssertionError: the picture does not change, or it was drawn for another state.
         """
         before = self.picture
         place.focus()
@@ -346,14 +346,14 @@ class Shown:
         )
 
     def slide(self, name: str, value: float, key: str = "ArrowRight") -> None:
-        """Move a slider by a step, to a value."""
+        """Move a slider one step, to ``value``."""
         self.press(self.control(name).locator(".noUi-handle"), key, **{name: value})
 
     def says(self, text: str, limit: float = 20) -> None:
-        """Wait until the words hold a text.
+        """Wait until ``text`` is among the words.
 
         Raises:
-            AssertionError: they do not; says what they hold instead.
+            AssertionError: it does not appear; the message gives the words that are there instead.
         """
         self.notebook.wait_until(
             lambda: text in self.words, f"the words hold {text!r}", limit, instead=lambda: self.words

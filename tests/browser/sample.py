@@ -1,6 +1,6 @@
-"""Small data for each explorer, read by the notebook in the browser and by the tests: both compute with the same.
+"""Small data for each explorer. The notebook in the browser and the tests both compute with it.
 
-It is copied beside the notebook, and so imports nothing of the tests.
+The file is copied beside the notebook, so it imports nothing from the tests.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ STUDENTS = {1: [60.0, 61.0], 4: [63.0, 63.5]}
 
 
 def cosines() -> np.ndarray:
-    """Of four teachers on two batches of 16 sentences, [4, 2, 16, 16]."""
+    """Cosines of four teachers on two batches of 16 sentences, [4, 2, 16, 16]."""
     draw = np.random.default_rng(0)
     shared, own = draw.normal(size=(1, 2, N, 12)), draw.normal(size=(TEACHERS, 2, N, 12))
     return batch_cosines(unit(shared + 0.6 * own + 0.4))
 
 
 def batches() -> list[list[str]]:
-    """The sentences of these batches."""
+    """The sentences of the two batches."""
     return [SENTENCES[:N], SENTENCES[N : 2 * N]]
 
 
 def graded_pairs() -> tuple[np.ndarray, list[float]]:
-    """The teachers' cosines of 40 graded pairs, [4, 40], and the grades."""
+    """The teachers' cosines of 40 graded pairs, [4, 40], and the gold scores."""
     draw = np.random.default_rng(1)
     gold = draw.normal(size=40)
     return gold + draw.normal(size=(TEACHERS, 40)), gold.tolist()
 
 
 def laboratory(folder: Path) -> Laboratory:
-    """Two seeds, few steps and few sentences: a run takes a second or two. Its store is in ``folder``."""
+    """A small laboratory with its store in ``folder``: two seeds, few steps, few sentences, 1 to 2 seconds a run."""
     training = TrainingSettings(steps=STEPS, evaluate_every=HELD, batch_size=8, precision="float32")
     profile = Profile("test", training, DistillationSettings(), teachers=2, seeds=2)
     lab = Laboratory(profile, store=folder / "small-store")
@@ -61,7 +61,7 @@ def laboratory(folder: Path) -> Laboratory:
 
 
 def held_trainer(ablation: Ablation, gate: Path) -> Callable[[Knobs, int, Callable[[Progress], None]], float]:
-    """As ``Ablation.train``, but each run waits in the middle until the file ``gate`` is there."""
+    """Like ``Ablation.train``, but each run stops halfway and waits until the file ``gate`` exists."""
 
     def train(knobs: Knobs, seed: int, watch: Callable[[Progress], None]) -> float:
         def step(progress: Progress) -> None:

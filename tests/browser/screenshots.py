@@ -1,6 +1,6 @@
-"""Pictures of all explorers as a reader sees them: python -m tests.browser.screenshots
+"""Take pictures of all explorers as a reader sees them: python -m tests.browser.screenshots
 
-Runs the lessons that show them in JupyterLab, in a window of 1280 x 800, and writes NAME-light.png and NAME-dark.png.
+It runs their lessons in JupyterLab, in a window of 1280 x 800, and writes NAME-light.png and NAME-dark.png.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HOUR = 3_600
 
 
 def begin_training(shown: Shown) -> None:
-    """Choose a larger p, which no lesson trains, and wait until its first student has a dev score."""
+    """Choose a larger p, one that no lesson trains, and wait until its first student has a dev score."""
     shown.press(shown.control("p").locator(".noUi-handle"), "ArrowRight")
     shown.button("train").press("Enter")
     shown.says(", dev ", limit=300)
@@ -38,9 +38,10 @@ def _nothing(_: Shown) -> None:
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture: the first or the last explorer of its kind in a lesson, after ``begin`` and before ``end``.
+    """One picture: the first or the last explorer of its kind in a lesson, after ``begin`` and before ``end``.
 
-    Of a lesson with ``until``, no more is run than it takes for the explorer's words to hold that text.
+    If ``until`` is given, the picture is taken as soon as the explorer's words hold that text, and not only when the
+    whole lesson has run.
     """
 
     lesson: str
@@ -63,7 +64,7 @@ SCENES = {
 
 
 def take(browser: Browser, server: Server, name: str, out: Path) -> None:
-    """Both pictures of one scene."""
+    """Take both pictures of one scene, light and dark."""
     scene = SCENES[name]
     notebook = OpenNotebook(browser, server, f"{scene.lesson}.ipynb")
     try:
@@ -88,9 +89,11 @@ def take(browser: Browser, server: Server, name: str, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", default="laptop", help="of the lessons (default: laptop)")
-    parser.add_argument("--store", type=Path, help="what was computed before (default: runs/course-PROFILE/store)")
-    parser.add_argument("--out", type=Path, default=ROOT / "figures" / "explorers", help="(default: figures/explorers)")
+    parser.add_argument("--profile", default="laptop", help="profile of the lessons (default: laptop)")
+    parser.add_argument("--store", type=Path, help="folder of earlier results (default: runs/course-PROFILE/store)")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "figures" / "explorers", help="folder (default: figures/explorers)"
+    )
     parser.add_argument("--only", nargs="+", choices=list(SCENES), default=list(SCENES), metavar="NAME")
     given = parser.parse_args()
     executable = find_chromium()

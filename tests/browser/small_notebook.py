@@ -1,4 +1,4 @@
-"""A notebook with one cell for each explorer, on the data of ``sample``."""
+"""A notebook with one cell for each explorer, on the data from ``sample``."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ explorers.EmbeddingExplorer(encoders, sample.SENTENCES, sample.TOPICS).show("emb
 
 
 def write_small_notebook(notebooks: Path) -> Path:
-    """Write it into a folder of its own, with its data beside it; returns that folder."""
+    """Write the notebook into its own folder, with its data beside it, and return that folder."""
     folder = notebooks / FOLDER
     folder.mkdir()
     shutil.copy(Path(__file__).with_name("sample.py"), folder)

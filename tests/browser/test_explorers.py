@@ -1,4 +1,4 @@
-"""Each explorer in a browser: moved by keys, it shows what the library computes for its new state."""
+"""Each explorer in a browser: when keys move it, it shows what the library computes for its new state."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ KINDS = ["group-p", "teacher-variance", "ensemble", "training-monitor", "ablatio
 
 @pytest.fixture(scope="module")
 def folder(server: Any) -> Path:
-    """Where the notebook of all explorers is, and works."""
+    """Folder of the notebook with all explorers; the notebook runs there."""
     return write_small_notebook(server.folder)
 
 
 @pytest.fixture(scope="module")
 def notebook(browser: Any, server: Any, folder: Path) -> Iterator[OpenNotebook]:
-    """It has run, in a window of 1280 x 800."""
+    """That notebook, after all its cells have run, in a window of 1280 x 800."""
     from .lab import OpenNotebook
 
     opened = OpenNotebook(browser, server, NAME)
@@ -51,7 +51,7 @@ def notebook(browser: Any, server: Any, folder: Path) -> Iterator[OpenNotebook]:
 
 @pytest.fixture
 def shown(notebook: OpenNotebook, request: pytest.FixtureRequest) -> Shown:
-    """The explorer that the test's parameter names."""
+    """The explorer named by the test's parameter."""
     from .lab import Shown
 
     return Shown(notebook, request.param)
@@ -66,13 +66,13 @@ TEXTS = sample.batches()
 
 
 def as_computed(shown: Shown, explorer: Explorer) -> None:
-    """The picture in the browser is that of the explorer here, once it is put into the state that the browser shows."""
+    """Give the local explorer the state that the browser shows; both must then have the same picture."""
     for name, value in shown.state.items():
         setattr(explorer, name, tuple(value) if isinstance(value, list) else value)
     assert shown.picture == explorer.image.value
 
 
-# ---------------------------------------------------------------- what all of them promise
+# ---------------------------------------------------------------- what holds for all of them
 
 
 @pytest.mark.parametrize("shown", KINDS, indirect=True)
@@ -90,14 +90,14 @@ def test_everything_fits_a_window_of_1280_pixels(shown: Shown) -> None:
     )
     assert cut_off == []
     to_the_words, _, page = shown.heights
-    assert to_the_words <= page, "from the title to the words is more than a window of 800 pixels shows"
+    assert to_the_words <= page, "a window of 800 pixels does not show both the title and the first words"
 
 
 # ---------------------------------------------------------------- one by one
 
 
 def group_p_words(p: float, seed: int, row: int = 0) -> str:
-    """What the first two lines say of a state."""
+    """The first two lines of the words for a state."""
     order = np.roll(np.arange(sample.N), -row)
     batch = torch.from_numpy(COSINES[0, 0][np.ix_(order, order)]).float()
     found = analysis.row_groups(batch, 0, p, 1.0, 0.01, seed)
@@ -154,7 +154,7 @@ def test_ensemble(shown: Shown) -> None:
     shown.says("Mean of 3 of 4 teachers: seeds 1, 2, 3.")
     shown.says(f"{100 * stats.spearmanr(pairs[1:].mean(axis=0), gold)[0]:.2f}. Each of them alone")
     shown.press(shown.control("row").locator("select"), "4", row=4)
-    # A row in which these three differ from all four.
+    # In this row the mean of these three teachers differs from the mean of all four.
     cosines = np.delete(COSINES[1:, 0].mean(axis=0)[4], 4)
     q = np.exp(cosines / 0.01 - np.max(cosines / 0.01))
     nearest = np.delete(sample.SENTENCES[: sample.N], 4)[cosines.argmax()]
@@ -165,7 +165,7 @@ def test_ensemble(shown: Shown) -> None:
 
 
 def first_row(shown: Shown) -> list[str]:
-    """Cells of the first row of the words' table."""
+    """Cells of the first row of the table among the words."""
     return shown.box.locator(".dk-words tr").nth(1).locator("td").all_inner_texts()
 
 
@@ -177,7 +177,7 @@ def test_training_monitor(shown: Shown, folder: Path) -> None:
     shown.says(f"dev {history[-1]['dev']:.2f} (best {best['dev']:.2f} at step {best['step']})")
     for smoothing in range(9, sample.HELD - 1, -1):
         shown.slide("smoothing", smoothing, "ArrowLeft")
-    shown.says(f"Loss {history[-1]['loss']:.3f} over the last {sample.HELD} steps")  # as the history's last row
+    shown.says(f"Loss {history[-1]['loss']:.3f} over the last {sample.HELD} steps")  # as in the last row of the history
 
 
 @of("ablation")
@@ -200,15 +200,15 @@ def test_ablation_compares_trains_and_cancels(shown: Shown, folder: Path) -> Non
     shown.says(f"seed 0 (1 of 2), step {sample.HELD} of {sample.STEPS}")
     assert not shown.button("train").is_enabled() and shown.button("cancel").is_enabled()
     assert shown.box.locator(".dk-progress").is_visible()
-    # The page answers meanwhile.
+    # The page still answers while it trains.
     other = shown.control("along").get_by_role("button", name="tau_s")
     shown.press(other, "Enter", along="student_temperature")
 
     shown.button("cancel").press("Enter")
-    shown.notebook.wait_until(shown.button("cancel").is_disabled, "the cancelling was heard")
+    shown.notebook.wait_until(shown.button("cancel").is_disabled, "the click on Cancel has arrived")
     (folder / "gate").touch()
     shown.says(f"Cancelled: {wanted}.")
-    shown.notebook.wait_until(shown.button("train").is_enabled, "it can be trained again")
+    shown.notebook.wait_until(shown.button("train").is_enabled, "the setting can be trained again")
     assert wanted not in ablation.stored()
 
     shown.button("train").press("Enter")

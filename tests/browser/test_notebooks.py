@@ -1,4 +1,4 @@
-"""Every notebook of the course runs in JupyterLab as a reader runs it, and its explorers can be moved."""
+"""Every notebook of the course runs in JupyterLab as a reader runs it, and each of its explorers moves."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ EXPLORERS = {
 
 
 def move(shown: Shown, place: Locator, key: str, **state: Any) -> None:
-    """Press a key at a control, and wait for another picture, of the given state, and for other words."""
+    """Press a key at a control. Wait until the picture shows the given state and the words have changed."""
     before = shown.words
     shown.press(place, key, **state)
-    shown.notebook.wait_until(lambda: shown.words != before, f"there are other words than {before!r}")
+    shown.notebook.wait_until(lambda: shown.words != before, f"the words are no longer {before!r}")
 
 
 def raise_p(shown: Shown) -> None:
