@@ -24,7 +24,7 @@ from distillcse_kit.analysis.logits import (
     unit_ranks,
 )
 from distillcse_kit.analysis.orders import BINS, Moments, TwoSamples, compare_orders, gaussian_kl, histogram_kl, moments
-from distillcse_kit.analysis.parts_of_variance import Component, disjoint_pairs, mean_squares, variance_components
+from distillcse_kit.analysis.parts_of_variance import VariancePart, disjoint_pairs, mean_squares, variance_parts
 from distillcse_kit.analysis.softness import Softness, mean_entropy, rank_agreement
 from distillcse_kit.analysis.teacher_noise import (
     AveragingLaw,
@@ -42,7 +42,6 @@ __all__ = [
     "BINS",
     "Agreement",
     "AveragingLaw",
-    "Component",
     "MeanOfShuffles",
     "Moments",
     "Remaining",
@@ -54,6 +53,7 @@ __all__ = [
     "SpreadByRank",
     "TopAgreement",
     "TwoSamples",
+    "VariancePart",
     "agreements",
     "averaging_law",
     "batch_cosines",
@@ -83,5 +83,5 @@ __all__ = [
     "top_agreement",
     "unit",
     "unit_ranks",
-    "variance_components",
+    "variance_parts",
 ]
