@@ -342,7 +342,7 @@ def test_a_path_object_is_no_hub_name():
         ("c.json", "", ["no sentence"]),
         ("c.json", "[]", ["no sentence"]),
         ("c.jsonl", "\n", ["no sentence"]),
-        ("c.txt", "just one\n", ["only one sentence", "at least two"]),
+        ("c.txt", "just one\n", ["only one sentence", "two or more"]),
         ("c.json", '["just one"]', ["only one sentence"]),
         ("c.txt", b"fine\nbi\0nary\n", ["line 2", "NUL", "not a UTF-8 text file"]),
         ("c.txt", "one\ntwo\n".encode("utf-16"), ["line 1", "iconv -f UTF-16"]),

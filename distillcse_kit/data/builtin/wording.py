@@ -1,4 +1,4 @@
-"""From scenes to sentences."""
+"""From a scene to an English sentence: the choice of words and of the sentence's form."""
 
 from __future__ import annotations
 
@@ -20,19 +20,17 @@ from distillcse_kit.data.builtin.english import (
 from distillcse_kit.data.builtin.lexicon import Concept
 from distillcse_kit.data.builtin.scenes import Scene
 
-# ---------------------------------------------------------------- from scenes to sentences
-
 
 @dataclass(frozen=True)
 class Style:
-    """All choices of wording, each drawn from (seed, name of the choice): the same seed words like scenes alike."""
+    """Makes all choices of wording. Each depends on the seed and the choice's name, so one seed words scenes alike."""
 
     seed: str
-    avoid: frozenset[str] = frozenset()  # wordings and forms that another sentence has used
+    avoid: frozenset[str] = frozenset()  # choices that another sentence has made
     used: set[str] = field(default_factory=set)
 
     def choose(self, decision: str, options: Sequence[str]) -> str:
-        """One of the options, if possible one that is not to be avoided."""
+        """One of the options, if possible one that is not in ``avoid``."""
         options = [option for option in options if f"{decision}:{option}" not in self.avoid] or list(options)
         digest = blake2b(f"{self.seed}|{decision}".encode(), digest_size=8).digest()
         chosen = options[int.from_bytes(digest, "big") % len(options)]
@@ -46,7 +44,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Phrase:
-    """A noun phrase and whether the verb agrees with it in the plural."""
+    """A noun phrase, and whether its verb is plural."""
 
     text: str
     many: bool
@@ -70,7 +68,7 @@ def _noun_phrase(noun: str, count: int, quality: str, definite: bool, digits: bo
 
 
 def _clause_in_tense(clause: str, tense: str) -> str:
-    """The bracketed verb of a reason, in the past where the sentence is: "the guests [are] hungry"."""
+    """The clause with its bracketed verb in the sentence's tense: "the guests [are] hungry" becomes "... were ..."."""
 
     def in_tense(match: re.Match[str]) -> str:
         verb = match[1]
@@ -109,7 +107,7 @@ def _sentence(*parts: str, end: str = ".") -> str:
 
 
 class _EventWriter:
-    """Words one event; the forms are its public methods' names."""
+    """Puts one event into words. Each form of sentence is a public method."""
 
     def __init__(self, scene: Scene, style: Style) -> None:
         assert scene.agent is not None
@@ -135,7 +133,7 @@ class _EventWriter:
         self.aspect = _aspect(scene, style)
 
     def forms(self) -> list[str]:
-        """The forms that suit the scene, common ones several times."""
+        """Names of the forms that suit the scene; common ones are listed several times."""
         scene = self.scene
         if scene.question:
             return ["question"]
