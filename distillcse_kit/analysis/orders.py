@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distillcse_kit.analysis.logits import batch_cosines, different_pairs, first_order, unit
+from distillcse_kit.analysis.logits import batch_cosines, different_pairs, first_order
+from distillcse_kit.evaluation.scoring import unit
 
 BINS = 50
 

@@ -20,11 +20,11 @@ from distillcse_kit.analysis.logits import (
     off_diagonal,
     require_two_teachers,
     row_centred,
-    unit,
     unit_ranks,
 )
 from distillcse_kit.analysis.orders import coefficient_of
 from distillcse_kit.errors import KitError
+from distillcse_kit.evaluation.scoring import unit
 
 # Table 2: spread over teachers
 
