@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from conftest import SENTENCES
 from safetensors.torch import load_file
 from scipy import stats
+from transformers import BertForMaskedLM
 
 from distillcse_kit.command import main as cli
 from distillcse_kit.data.tokens import TokenizedText, pad_rows
@@ -241,6 +243,32 @@ def test_a_model_starts_from_the_vectors_and_the_special_tokens_from_noise() -> 
     assert (model.config.hidden_dropout_prob, model.config.attention_probs_dropout_prob) == (0.1, 0.1)
 
 
+def test_random_weights_depend_on_the_seed_alone_and_leave_the_random_states_alone() -> None:
+    tokenizer = new_tokenizer(learn_vocabulary(SENTENCES, 120), 24)
+    vectors = np.zeros((120, 16), dtype=np.float32)
+    found = []
+    for before in (3, 4):
+        torch.manual_seed(before)
+        with unchanged_random_states():
+            found.append(masked_lm.new_micro_encoder(replace(SMALL, seed=7), tokenizer, vectors))
+    torch.manual_seed(7)
+    expected = BertForMaskedLM(found[0].config).state_dict()
+    for name, value in expected.items():
+        assert torch.equal(found[0].state_dict()[name], found[1].state_dict()[name])
+        if "word_embeddings" not in name and "decoder.weight" not in name:
+            assert torch.equal(found[0].state_dict()[name], value)
+
+
+@contextmanager
+def unchanged_random_states() -> Iterator[None]:
+    """Inside, torch's and numpy's global random states may change; at the end they must be as before."""
+    before, numpy_before = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]
+    yield
+    after = np.random.get_state(legacy=False)["state"]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(after["key"], numpy_before["key"]) and after["pos"] == numpy_before["pos"]
+
+
 # ---------------------------------------------------------------- masking and loss
 
 
@@ -389,7 +417,8 @@ def test_a_resumed_curve_is_that_of_a_whole_run_and_nothing_is_prepared_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, settings, told = Store(tmp_path / "store"), replace(SMALL, steps=220), []
-    whole = make(tmp_path / "whole", store, settings)
+    with unchanged_random_states():
+        whole = make(tmp_path / "whole", store, settings)
     monkeypatch.setattr(masked_lm, "CHECKPOINT_STEPS", 100)
     for name in ("learn_vocabulary", "ppmi_svd_embeddings"):
         monkeypatch.delattr(pretraining, name)
@@ -397,8 +426,9 @@ def test_a_resumed_curve_is_that_of_a_whole_run_and_nothing_is_prepared_again(
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "cut", store, settings)
     torch.manual_seed(99)  # another process would begin with other random states
-    pretrain(SENTENCES, "test", tmp_path / "cut", settings, store, compile_model=False, say=told.append)
-    assert len(calls) == 150 + 120 and "Going on from step 100 of 220." in told
+    with unchanged_random_states():
+        pretrain(SENTENCES, "test", tmp_path / "cut", settings, store, compile_model=False, say=told.append)
+    assert len(calls) == 150 + 120 and "Continuing from step 100 of 220." in told
     cards = [json.loads((folder / "pretraining.json").read_text()) for folder in (whole, tmp_path / "cut")]
     curves = [[(row["step"], row["loss"]) for row in card["curve"]] for card in cards]
     assert curves[0] == curves[1] and [step for step, _ in curves[0]] == [100, 200, 220]
