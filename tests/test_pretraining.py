@@ -39,19 +39,6 @@ SMALL = PretrainingSettings(
 )
 
 
-# ---------------------------------------------------------------- token ids
-
-
-def test_a_cut_keeps_the_last_token() -> None:
-    text = text_of([[2, 9, 8, 7, 3], [2, 4, 3]])
-    assert [row.tolist() for row in text.rows([0, 1], longest=3)] == [[2, 9, 3], [2, 4, 3]]
-
-
-def test_padding() -> None:
-    assert pad_rows([[2, 5, 3], [2, 3]], 0).tolist() == [[2, 5, 3], [2, 3, 0]]
-    assert pad_rows([[2, 3]], 9, width=4).tolist() == [[2, 3, 9, 9]]
-
-
 # ---------------------------------------------------------------- vectors from counts
 
 
@@ -121,19 +108,6 @@ def test_an_epoch_reads_every_sentence_and_a_resumed_one_goes_on() -> None:
     assert all(torch.equal(batch, next(later)) for batch in first[7:])
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"heads": 7}, "hidden_size 192 is not a multiple of heads 7"),
-        ({"steps": 0}, "steps is 0"),
-        ({"layers": 0}, "lay"),
-    ],
-)
-def test_settings_that_do_not_fit(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(KitError, match=message):
-        PretrainingSettings(**changes)
-
-
 def test_the_rate_warms_up_stays_and_decays_to_zero() -> None:
     settings = PretrainingSettings(steps=100, learning_rate=2.0, warmup_share=0.1, decay_share=0.5)
     rates = [settings.rate_at(step) for step in range(101)]
@@ -148,10 +122,36 @@ def make(out: Path, store: Store, settings: PretrainingSettings = SMALL) -> Path
     return pretrain(SENTENCES, "test", out, settings, store, compile_model=False, say=lambda _: None)
 
 
-def test_a_pretraining_lowers_the_loss_and_leaves_a_model_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = make(tmp_path / "made", Store(tmp_path / "store"), PretrainingSettings(**{**vars(SMALL), "steps": 200}))
+def same_weights(*folders: Path) -> bool:
+    first, second = (load_file(folder / "model.safetensors") for folder in folders)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, call: int) -> list[int]:
+    """Ctrl-C in the loss of that call; gives the list that counts the calls."""
+    loss, calls = masked_lm.masked_lm_loss, []
+
+    def counted(*arguments: Any) -> torch.Tensor:
+        calls.append(1)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return loss(*arguments)
+
+    monkeypatch.setattr(masked_lm, "masked_lm_loss", counted)
+    return calls
+
+
+def stopped_after_18(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store) -> list[int]:
+    """Stop a pretraining in step 18, with a checkpoint every ten; gives the list that counts the steps."""
+    monkeypatch.setattr(masked_lm, "CHECKPOINT_STEPS", 10)
+    calls = stop_at(monkeypatch, 18)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "cut", store)
+    return calls
+
+
+def test_a_pretraining_lowers_the_loss_and_leaves_a_model_folder(tmp_path: Path) -> None:
+    folder = make(tmp_path / "made", Store(tmp_path / "store"), replace(SMALL, steps=200))
     card = json.loads((folder / "pretraining.json").read_text())
     assert card["curve"][-1]["loss"] < 0.75 * np.log(120) and card["settings"]["steps"] == 200
     encoder = SentenceEncoder.load(folder)
@@ -164,24 +164,11 @@ def test_a_stopped_pretraining_ends_as_one_that_was_not(tmp_path: Path, monkeypa
     """In one store: a vocabulary is not learned twice alike, for its learner breaks ties at random."""
     store = Store(tmp_path / "store")
     whole = make(tmp_path / "whole", store)
-    loss, calls = masked_lm.masked_lm_loss, []
-
-    def counted(*arguments: Any) -> torch.Tensor:
-        calls.append(1)
-        if len(calls) == 18:
-            raise KeyboardInterrupt
-        return loss(*arguments)
-
-    monkeypatch.setattr(masked_lm, "CHECKPOINT_STEPS", 10)
-    monkeypatch.setattr(masked_lm, "masked_lm_loss", counted)
-    with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "cut", store)
+    calls = stopped_after_18(tmp_path, monkeypatch, store)
     assert not (tmp_path / "cut").exists()
-    calls[:] = [1] * 100
     cut = make(tmp_path / "cut", store)
-    assert len(calls) == 120  # 20 of 30 steps were left
-    first, second = (load_file(folder / "model.safetensors") for folder in (whole, cut))
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert len(calls) == 18 + 20  # 20 of 30 steps were left
+    assert same_weights(whole, cut)
 
 
 # ---------------------------------------------------------------- vocabulary
@@ -190,6 +177,7 @@ def test_a_stopped_pretraining_ends_as_one_that_was_not(tmp_path: Path, monkeypa
 def test_a_vocabulary_begins_with_the_special_tokens_and_spells_every_word() -> None:
     pieces = learn_vocabulary(SENTENCES, 120)
     assert pieces[:5] == word_pieces.SPECIAL_TOKENS == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    assert pieces[5:] == sorted(pieces[5:])  # the ids do not depend on the learner's order
     assert len(pieces) == len(set(pieces)) == 120
     tokenizer = new_tokenizer(pieces, 64)
     for sentence in SENTENCES[:20]:
@@ -198,12 +186,7 @@ def test_a_vocabulary_begins_with_the_special_tokens_and_spells_every_word() -> 
         assert "".join(spelt[1:-1]).replace("##", "") == sentence.replace(" ", "")
 
 
-def test_ids_do_not_depend_on_the_learners_order() -> None:
-    pieces = learn_vocabulary(SENTENCES, 120)
-    assert pieces[:5] == word_pieces.SPECIAL_TOKENS and pieces[5:] == sorted(pieces[5:])
-
-
-# ---------------------------------------------------------------- vectors, beside test_ppmi_vectors_have_the_products
+# ---------------------------------------------------------------- vectors, truncated
 
 
 @pytest.mark.parametrize(("window", "smoothing"), [(1, 0.75), (2, 1.0), (5, 0.5)])
@@ -394,25 +377,6 @@ def test_pretraining_runs_without_the_dropout_that_the_config_gets(tmp_path: Pat
     assert not same_weights(folders[0], make(tmp_path / "seed", store, replace(SMALL, steps=4, seed=1)))
 
 
-def same_weights(*folders: Path) -> bool:
-    first, second = (load_file(folder / "model.safetensors") for folder in folders)
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, call: int) -> list[int]:
-    """Ctrl-C in the loss of that call; gives the list that counts the calls."""
-    loss, calls = masked_lm.masked_lm_loss, []
-
-    def counted(*arguments: Any) -> torch.Tensor:
-        calls.append(1)
-        if len(calls) == call:
-            raise KeyboardInterrupt
-        return loss(*arguments)
-
-    monkeypatch.setattr(masked_lm, "masked_lm_loss", counted)
-    return calls
-
-
 def test_a_resumed_curve_is_that_of_a_whole_run_and_nothing_is_prepared_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -436,25 +400,17 @@ def test_a_resumed_curve_is_that_of_a_whole_run_and_nothing_is_prepared_again(
     assert not list((tmp_path / "store" / "pretraining").glob("*.safetensors"))
 
 
-def stopped_after_18(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, list[int]]:
-    """A store with a run that was stopped in step 18, checkpoints every ten, and the list of steps to come."""
-    store = Store(tmp_path / "store")
-    monkeypatch.setattr(masked_lm, "CHECKPOINT_STEPS", 10)
-    calls = stop_at(monkeypatch, 18)
-    with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "cut", store)
-    return store, calls
-
-
 def test_another_setting_does_not_go_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store, calls = stopped_after_18(tmp_path, monkeypatch)
+    store = Store(tmp_path / "store")
+    calls = stopped_after_18(tmp_path, monkeypatch, store)
     make(tmp_path / "other", store, replace(SMALL, learning_rate=1e-4))
     assert len(calls) == 18 + 30
 
 
 def test_another_vocabulary_does_not_go_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stored vocabulary that was lost is learned again, perhaps by another version of the learner: ids change."""
-    store, calls = stopped_after_18(tmp_path, monkeypatch)
+    store = Store(tmp_path / "store")
+    calls = stopped_after_18(tmp_path, monkeypatch, store)
     next((tmp_path / "store" / "vocabularies").glob("*.json")).unlink()
     turned = [*word_pieces.SPECIAL_TOKENS, *reversed(learn_vocabulary(SENTENCES, 120)[5:])]
     monkeypatch.setattr(pretraining, "learn_vocabulary", lambda *_: turned)
@@ -560,6 +516,8 @@ def test_a_text_with_fewer_word_pieces_than_dimensions(tmp_path: Path, capsys: p
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("steps", 0),
+        ("layers", 0),
         ("hidden_size", 0),
         ("hidden_size", -8),
         ("heads", 0),
@@ -577,3 +535,8 @@ def test_a_text_with_fewer_word_pieces_than_dimensions(tmp_path: Path, capsys: p
 def test_settings_that_cannot_work(name: str, value: float) -> None:
     with pytest.raises(KitError, match=rf"^{name} is {value}; "):
         PretrainingSettings(**{name: value})  # type: ignore[arg-type]
+
+
+def test_heads_that_do_not_divide_the_width() -> None:
+    with pytest.raises(KitError, match="hidden_size 192 is not a multiple of heads 7"):
+        PretrainingSettings(heads=7)
