@@ -50,23 +50,18 @@ def _year(year: int, subsets: Mapping[str, int]) -> Task:
     )
 
 
+_SUBSETS = {
+    12: {"MSRpar": 750, "MSRvid": 750, "SMTeuroparl": 459, "surprise.OnWN": 750, "surprise.SMTnews": 399},
+    13: {"FNWN": 189, "headlines": 750, "OnWN": 561},
+    14: {"deft-forum": 450, "deft-news": 300, "headlines": 750, "images": 750, "OnWN": 750, "tweet-news": 750},
+    15: {"answers-forums": 375, "answers-students": 750, "belief": 375, "headlines": 750, "images": 750},
+    16: {"answer-answer": 254, "headlines": 249, "plagiarism": 230, "postediting": 244, "question-question": 209},
+}
+
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        _year(12, {"MSRpar": 750, "MSRvid": 750, "SMTeuroparl": 459, "surprise.OnWN": 750, "surprise.SMTnews": 399}),
-        _year(13, {"FNWN": 189, "headlines": 750, "OnWN": 561}),
-        _year(
-            14,
-            {"deft-forum": 450, "deft-news": 300, "headlines": 750, "images": 750, "OnWN": 750, "tweet-news": 750},
-        ),
-        _year(
-            15,
-            {"answers-forums": 375, "answers-students": 750, "belief": 375, "headlines": 750, "images": 750},
-        ),
-        _year(
-            16,
-            {"answer-answer": 254, "headlines": 249, "plagiarism": 230, "postediting": 244, "question-question": 209},
-        ),
+        *(_year(year, subsets) for year, subsets in _SUBSETS.items()),
         Task(
             "stsb",
             "STS-B",
