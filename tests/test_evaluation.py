@@ -154,7 +154,7 @@ def test_several_sets_are_scored_by_name(tmp_path: Path) -> None:
 
 
 def test_a_sentence_transformers_model_is_an_encoder(tiny: Path, dev: SentencePairs) -> None:
-    """The same weights and pooling give the same cosines, whoever encodes."""
+    """With the same weights and pooling, both libraries give the same cosines."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.models import Pooling, Transformer
 

@@ -157,7 +157,7 @@ def test_the_loss_is_that_of_transformers() -> None:
     vectors = np.random.default_rng(0).normal(0, 0.5, (120, 16)).astype(np.float32)
     model = masked_lm.new_micro_encoder(settings, tokenizer, vectors).eval()
     ids = pad_rows(tokenizer(SENTENCES[:6])["input_ids"] + [[2, 9, 3]], 0, 24)
-    for share in (0.2, 0.9):  # the second has places to fill beside the words
+    for share in (0.2, 0.9):  # the second share is larger than that of ordinary tokens
         masked, places, labels = mask_tokens(ids, share, 4, 120, torch.Generator().manual_seed(2))
         grid = torch.full(ids.shape, -100).flatten().index_copy(0, places, labels).view_as(ids)
         expected = model(input_ids=masked, attention_mask=(ids != 0).long(), labels=grid).loss

@@ -118,7 +118,7 @@ def test_a_pretraining_lowers_the_loss_and_leaves_a_model_folder(tmp_path: Path)
 
 
 def test_the_written_weights_are_the_trained_ones(tmp_path: Path) -> None:
-    """They guess hidden words better than chance; the loss of the curve is what is said of them."""
+    """They guess hidden words better than chance, and as well as the loss curve says."""
     folder = make(tmp_path / "made", Store(tmp_path / "store"), replace(SMALL, steps=200))
     curve = json.loads((folder / "pretraining.json").read_text())["curve"]
     assert [row["step"] for row in curve] == [100, 200] and curve[1]["loss"] < curve[0]["loss"]
@@ -138,7 +138,7 @@ def test_pretraining_runs_without_the_dropout_that_the_config_gets(tmp_path: Pat
 
 
 def test_a_stopped_pretraining_ends_as_one_that_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In one store: a vocabulary is not learned twice alike, for its learner breaks ties at random."""
+    """Both in one store, because the learner breaks ties at random and may learn another vocabulary the next time."""
     store = Store(tmp_path / "store")
     whole = make(tmp_path / "whole", store)
     calls = stopped_after_18(tmp_path, monkeypatch, store)
@@ -160,7 +160,7 @@ def test_a_resumed_curve_is_that_of_a_whole_run_and_nothing_is_prepared_again(
     calls = stop_at(monkeypatch, 150)
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "cut", store, settings)
-    torch.manual_seed(99)  # another process would begin with other random states
+    torch.manual_seed(99)  # another process would start with other random states
     with unchanged_random_states():
         pretrain(SENTENCES, "test", tmp_path / "cut", settings, store, compile_model=False, say=told.append)
     assert len(calls) == 150 + 120 and "Continuing from step 100 of 220." in told
@@ -179,7 +179,7 @@ def test_another_setting_does_not_go_on_from_a_checkpoint(tmp_path: Path, monkey
 
 
 def test_another_vocabulary_does_not_go_on_from_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stored vocabulary that was lost is learned again, perhaps by another version of the learner: ids change."""
+    """If a stored vocabulary is lost, another version of the learner may learn other ids."""
     store = Store(tmp_path / "store")
     calls = stopped_after_18(tmp_path, monkeypatch, store)
     next((tmp_path / "store" / "vocabularies").glob("*.json")).unlink()

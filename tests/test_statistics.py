@@ -53,7 +53,7 @@ def test_pairing_takes_out_what_the_seeds_share() -> None:
     better = [value + gain for value, gain in zip(shared, [0.5, 0.6, 0.4, 0.5], strict=True)]
     assert paired_difference(better, shared).low > 0
     assert seed_interval(better).low < seed_interval(shared).high
-    assert paired_difference(better, shared[::-1]).low < 0  # other pairs, another answer
+    assert paired_difference(better, shared[::-1]).low < 0  # wrong pairs give another answer
 
 
 # ---------------------------------------------------------------- coverage
@@ -275,11 +275,11 @@ def test_what_cannot_be_resampled_is_one_sentence(
         bootstrap_pairs(predicted, baseline, list(gold))
 
 
-def test_power_is_how_often_simulated_seeds_tell_a_difference() -> None:
+def test_power_is_how_often_simulated_seeds_find_a_difference() -> None:
     draw = np.random.default_rng(0)
     sample = draw.normal(0.8, 1.0, size=(20_000, 6))
-    told = stats.ttest_1samp(sample, 0, axis=1).pvalue < 0.05
-    assert power(0.8, 1.0, 6) == pytest.approx(told.mean(), abs=0.012)
+    significant = stats.ttest_1samp(sample, 0, axis=1).pvalue < 0.05
+    assert power(0.8, 1.0, 6) == pytest.approx(significant.mean(), abs=0.012)
     assert power(0.0, 1.0, 6) == pytest.approx(0.05)
 
 
