@@ -107,7 +107,7 @@ def _sentence(*parts: str, end: str = ".") -> str:
 
 
 class _EventWriter:
-    """Puts one event into words. Each form of sentence is a public method."""
+    """Puts one event into words. Each form of sentence is a public method; its docstring is an example."""
 
     def __init__(self, scene: Scene, style: Style) -> None:
         assert scene.agent is not None
@@ -166,10 +166,12 @@ class _EventWriter:
         return f"{auxiliary} {_with_object(rest, self.object.text)}".strip()
 
     def plain(self) -> str:
+        """A cook chopped the onion in the kitchen last night."""
         predicate = self._predicate(self.agent.many)
         return _sentence(self.agent.text, predicate, self.means, self.manner, self.place, self.time, self.reason)
 
     def fronted(self) -> str:
+        """In the kitchen, a cook chopped the onion last night."""
         fillers = {role: text for role in ("time", "place", "reason") if (text := getattr(self, role))}
         front = self.style.choose("front", list(fillers))
         rest = [fillers[role] for role in ("place", "time", "reason") if role in fillers and role != front]
@@ -177,10 +179,12 @@ class _EventWriter:
         return _sentence(fillers[front] + ",", self.agent.text, predicate, self.means, self.manner, *rest)
 
     def located(self) -> str:
+        """A cook in the kitchen chopped the onion last night."""
         predicate = self._predicate(self.agent.many)
         return _sentence(self.agent.text, self.place, predicate, self.means, self.manner, self.time, self.reason)
 
     def passive(self) -> str:
+        """The onion was chopped by a cook in the kitchen last night."""
         auxiliary, rest = self._verbs(self.object.many, passive=True)
         by = f"by {self.agent.text}"
         return _sentence(
@@ -188,16 +192,19 @@ class _EventWriter:
         )
 
     def cleft(self) -> str:
+        """It was a cook that chopped the onion in the kitchen last night."""
         be = "was" if self.scene.tense == "past" else "is"
         predicate = self._predicate(self.agent.many)
         return _sentence("it", be, self.agent.text, "that", predicate, self.means, self.manner, self.place, self.time)
 
     def there_is(self) -> str:
+        """There was a cook in the kitchen chopping the onion."""
         be = finite("be", self.scene.tense == "past", self.new_agent.many)
         doing = _with_object(inflect(self.verb, "ing"), self.object.text)
         return _sentence("there", be, self.new_agent.text, self.place, doing, self.means, self.manner)
 
     def headline(self) -> str:
+        """Cook chops onion in kitchen."""
         many = self.agent.many
         predicate = _with_object(
             finite(self.verb.split()[0], False, many) + self.verb[len(self.verb.split()[0]) :], self.object.text
@@ -206,6 +213,7 @@ class _EventWriter:
         return _sentence(re.sub(r"\b(?:the|a|an|several|some) ", "", words))
 
     def question(self) -> str:
+        """Did a cook chop the onion in the kitchen last night?"""
         auxiliary, rest = self._verbs(self.agent.many)
         predicate = _with_object(rest, self.object.text)
         parts = (self.means, self.manner, self.place, self.time)
