@@ -74,6 +74,15 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
 
 
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Folder with the real corpora and test sets; tests that need it are skipped where there is none."""
+    folder = os.environ.get("DISTILLCSE_TEST_DATA")
+    if not folder:
+        pytest.skip("set DISTILLCSE_TEST_DATA to a folder with real data to run this")
+    return Path(folder)
+
+
 @contextmanager
 def as_if_cores(count: int) -> Iterator[None]:
     """Inside the block, torch believes that it has ``count`` cores."""

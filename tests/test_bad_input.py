@@ -143,8 +143,11 @@ CASES: dict[str, tuple[Callable[[Path], list[str]], list[str]]] = {
         ["c.txt, line 2", "give a text file"],
     ),
     "corpus not utf-8 to pretrain": (corpus_of(b"one\n\xe9\n", "c.txt", "pretrain"), ["c.txt, line 2", "iconv -f"]),
-    "corpus of one sentence to pretrain": (corpus_of("one\n", "c.txt", "pretrain"), ["c.txt", "one sentence a line"]),
-    "corpus of one sentence for the course": (corpus_of("one\n", "c.txt", "course"), ["c.txt", "one sentence a line"]),
+    "corpus of one sentence to pretrain": (corpus_of("one\n", "c.txt", "pretrain"), ["c.txt", "one sentence per line"]),
+    "corpus of one sentence for the course": (
+        corpus_of("one\n", "c.txt", "course"),
+        ["c.txt", "one sentence per line"],
+    ),
     "one sentence asked for": (corpus_of("one\ntwo\n", "c.txt", "pretrain", "--sentences", "1"), ["--sentences"]),
     # csv without the expected columns
     "csv without the column": (corpus_of("a,b\n1,2\n3,4\n", "corpus.csv"), ["corpus.csv", "column"]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 from dataclasses import asdict
@@ -71,13 +70,10 @@ def test_sentence_transformers_pools_it_by_cls() -> None:
     np.testing.assert_allclose(theirs, SentenceEncoder.load("micro").encode(texts), atol=1e-5)
 
 
-def test_a_teacher_on_real_sentences_reaches_58_on_sts_b_dev(tmp_path: Path) -> None:
-    """A third of the laptop profile's steps; the whole of it, over five seeds, is in the README's table."""
-    folder = os.environ.get("DISTILLCSE_TEST_DATA")
-    if not folder:
-        pytest.skip("set DISTILLCSE_TEST_DATA to a folder with real data to run this")
+def test_a_teacher_on_real_sentences_reaches_58_on_sts_b_dev(real_data: Path, tmp_path: Path) -> None:
+    """With a third of the laptop profile's steps; all of them, over five seeds, are in the README's table."""
     training = with_changes(PROFILES["laptop"].training, steps=50)
     profile = with_changes(PROFILES["laptop"], training=training, sentences=5_000)
-    lab = Laboratory(profile, folder, store=tmp_path)
+    lab = Laboratory(profile, real_data, store=tmp_path)
     untrained, trained = lab.score(lab.base, "dev"), lab.teacher(0).scores["dev"]
     assert trained >= 58 > untrained + 5

@@ -14,7 +14,7 @@ from scipy import stats
 
 from distillcse_kit import analysis, plots
 from distillcse_kit.analysis import cost_of_shuffling as targets
-from distillcse_kit.analysis.parts_of_variance import Component
+from distillcse_kit.analysis.parts_of_variance import VariancePart
 from distillcse_kit.errors import KitError
 
 HISTORIES = {
@@ -168,9 +168,9 @@ def test_bars_agreement_sizes_and_scores(cosines: np.ndarray) -> None:
 
 def test_components_are_drawn_as_standard_deviations_and_divided_by_the_teachers() -> None:
     parts = (
-        Component("pair", 0.04, 0.01, 0.09, 0.7),
-        Component("teacher", -0.001, 0.0, 0.0016, 0.0),
-        Component("interaction", 0.01, 0.0081, 0.0121, 0.3),
+        VariancePart("pair", 0.04, 0.01, 0.09, 0.7),
+        VariancePart("teacher", -0.001, 0.0, 0.0016, 0.0),
+        VariancePart("interaction", 0.01, 0.0081, 0.0121, 0.3),
     )
     _, ax = plots.new_axes()
     plots.draw_components(ax, parts, 4)

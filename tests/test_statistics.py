@@ -53,7 +53,7 @@ def test_pairing_takes_out_what_the_seeds_share() -> None:
     better = [value + gain for value, gain in zip(shared, [0.5, 0.6, 0.4, 0.5], strict=True)]
     assert paired_difference(better, shared).low > 0
     assert seed_interval(better).low < seed_interval(shared).high
-    assert paired_difference(better, shared[::-1]).low < 0  # other pairs, another answer
+    assert paired_difference(better, shared[::-1]).low < 0  # wrong pairs give another answer
 
 
 # ---------------------------------------------------------------- coverage
@@ -87,21 +87,24 @@ def test_of_two_thousand_paired_differences_about_95_percent_hold_the_truth() ->
 # ---------------------------------------------------------------- verdicts
 
 SAYS = {
-    "above": (SeedInterval(1.0, 0.999, 5, 0.8), "A lies above B: +1.00 [+0.00, +2.00], 5 seeds."),
-    "below": (SeedInterval(-1.0, 0.75, 5, 0.6), "A lies below B: -1.00 [-1.75, -0.25], 5 seeds."),
+    "above": (SeedInterval(1.0, 0.999, 5, 0.8), "A is 1.00 higher than B [+0.00, +2.00]: significant at 5%, 5 seeds."),
+    "below": (SeedInterval(-1.0, 0.75, 5, 0.6), "A is 1.00 lower than B [-1.75, -0.25]: significant at 5%, 5 seeds."),
     "around 0": (
         SeedInterval(0.5, 1.25, 5, 1.0),
-        "A against B is not decided: +0.50 [-0.75, +1.75], 5 seeds; the interval contains 0.",
+        "A is not significantly different from B: +0.50 [-0.75, +1.75], 5 seeds; the interval contains 0.",
     ),
     "0 is its end": (
         SeedInterval(1.0, 1.0, 5, 0.8),
-        "A against B is not decided: +1.00 [+0.00, +2.00], 5 seeds; the interval contains 0.",
+        "A is not significantly different from B: +1.00 [+0.00, +2.00], 5 seeds; the interval contains 0.",
     ),
     "0 is its other end": (
         SeedInterval(-1.0, 1.0, 5, 0.8),
-        "A against B is not decided: -1.00 [-2.00, +0.00], 5 seeds; the interval contains 0.",
+        "A is not significantly different from B: -1.00 [-2.00, +0.00], 5 seeds; the interval contains 0.",
     ),
-    "one seed": (SeedInterval(4.0, math.nan, 1, math.nan), "A against B: +4.00 from one seed, which decides nothing."),
+    "one seed": (
+        SeedInterval(4.0, math.nan, 1, math.nan),
+        "A is 4.00 higher than B, but one seed cannot show a difference.",
+    ),
 }
 
 
@@ -118,9 +121,9 @@ def test_a_verdict_agrees_with_scipys_p_value() -> None:
     for _ in range(300):
         a, b = draw.normal(draw.normal(0, 1), 1, 5), draw.normal(0, 1, 5)
         sentence, test = verdict(paired_difference(a, b), "A", "B"), stats.ttest_rel(a, b)
-        match = re.search("lies above|lies below|not decided", sentence)
+        match = re.search("higher|lower|not significantly", sentence)
         assert match
-        expected = "not decided" if test.pvalue > 0.05 else "lies above" if test.statistic > 0 else "lies below"
+        expected = "not significantly" if test.pvalue > 0.05 else "higher" if test.statistic > 0 else "lower"
         assert match[0] == expected
         said.add(expected)
     assert len(said) == 3
@@ -272,11 +275,11 @@ def test_what_cannot_be_resampled_is_one_sentence(
         bootstrap_pairs(predicted, baseline, list(gold))
 
 
-def test_power_is_how_often_simulated_seeds_tell_a_difference() -> None:
+def test_power_is_how_often_simulated_seeds_find_a_difference() -> None:
     draw = np.random.default_rng(0)
     sample = draw.normal(0.8, 1.0, size=(20_000, 6))
-    told = stats.ttest_1samp(sample, 0, axis=1).pvalue < 0.05
-    assert power(0.8, 1.0, 6) == pytest.approx(told.mean(), abs=0.012)
+    significant = stats.ttest_1samp(sample, 0, axis=1).pvalue < 0.05
+    assert power(0.8, 1.0, 6) == pytest.approx(significant.mean(), abs=0.012)
     assert power(0.0, 1.0, 6) == pytest.approx(0.05)
 
 

@@ -480,14 +480,6 @@ def test_an_unreachable_hub_says_to_give_a_folder(monkeypatch: pytest.MonkeyPatc
 # -- the real sets
 
 
-@pytest.fixture(scope="module")
-def real_data() -> Path:
-    folder = os.environ.get("DISTILLCSE_TEST_DATA")
-    if not folder:
-        pytest.skip("set DISTILLCSE_TEST_DATA to a folder with real data to run this")
-    return Path(folder)
-
-
 @pytest.mark.parametrize(
     ("name", "split", "count"),
     [

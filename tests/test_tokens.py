@@ -1,4 +1,4 @@
-"""Token ids on disk: against the tokenizer's own work, in little memory, and made again whatever is wrong."""
+"""Token ids on disk: the same as the tokenizer's, written in little memory, and made again if a file is damaged."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_cut_leaves_the_stored_ids_alone(text: TokenizedText) -> None:
 
 
 def peak_of_writing(count: int, tokenizer: Any, path: Path) -> int:
-    """Bytes, those of python and numpy; the tokenizer's own are none of them."""
+    """Peak memory in bytes of Python and numpy; the tokenizer's own memory is not counted."""
     sentences = [SENTENCES[row % len(SENTENCES)] for row in range(count)]
     tracemalloc.start()
     TokenizedText.write(path, sentences, tokenizer, 50, chunk=200)
@@ -79,7 +79,7 @@ def test_memory_is_needed_for_a_chunk_and_the_starts_only(tokenizer: Any, tmp_pa
     path = tmp_path / "text.npy"
     small, large = (peak_of_writing(count, tokenizer, path) for count in (20_000, 60_000))
     assert large < TokenizedText.load(path).ids.nbytes / 3
-    assert large - small < 40_000 * 4 + 50_000  # the starts, and some bytes that are another matter
+    assert large - small < 40_000 * 4 + 50_000  # the starts, and some unrelated bytes
 
 
 # ---------------------------------------------------------------- disk
@@ -134,7 +134,7 @@ OTHER_SHAPES = {
 def test_damaged_ids_are_made_again(
     damage: Callable[[Path], None], tokenizer: Any, text: TokenizedText, tmp_path: Path
 ) -> None:
-    """As everything in the store: ``load`` refuses with an error that the store takes for damage."""
+    """``load`` raises an error that the store takes as damage, so the store writes the file again."""
     store, made = Store(tmp_path), []
 
     def write(path: Path) -> None:

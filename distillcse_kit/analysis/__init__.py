@@ -1,4 +1,9 @@
-"""What teachers and students do: noise of the teachers, cost of a shuffle, softness, agreement."""
+"""What do teachers and students do?
+
+The room measures how much teachers disagree and what averaging them removes, what a shuffle does to their targets,
+how soft these targets are, and what a student has learned of its teacher. numpy arrays or tensors go in, numbers and
+frozen dataclasses come out; nothing here trains.
+"""
 
 from distillcse_kit.analysis.agreement import Agreement, Remaining, agreements, remaining_loss
 from distillcse_kit.analysis.cost_of_shuffling import (
@@ -20,11 +25,10 @@ from distillcse_kit.analysis.logits import (
     row_centred,
     sample_batches,
     teacher_vectors,
-    unit,
     unit_ranks,
 )
 from distillcse_kit.analysis.orders import BINS, Moments, TwoSamples, compare_orders, gaussian_kl, histogram_kl, moments
-from distillcse_kit.analysis.parts_of_variance import Component, disjoint_pairs, mean_squares, variance_components
+from distillcse_kit.analysis.parts_of_variance import VariancePart, disjoint_pairs, mean_squares, variance_parts
 from distillcse_kit.analysis.softness import Softness, mean_entropy, rank_agreement
 from distillcse_kit.analysis.teacher_noise import (
     AveragingLaw,
@@ -37,12 +41,12 @@ from distillcse_kit.analysis.teacher_noise import (
     teacher_spread,
     top_agreement,
 )
+from distillcse_kit.evaluation.scoring import unit
 
 __all__ = [
     "BINS",
     "Agreement",
     "AveragingLaw",
-    "Component",
     "MeanOfShuffles",
     "Moments",
     "Remaining",
@@ -54,6 +58,7 @@ __all__ = [
     "SpreadByRank",
     "TopAgreement",
     "TwoSamples",
+    "VariancePart",
     "agreements",
     "averaging_law",
     "batch_cosines",
@@ -83,5 +88,5 @@ __all__ = [
     "top_agreement",
     "unit",
     "unit_ranks",
-    "variance_components",
+    "variance_parts",
 ]

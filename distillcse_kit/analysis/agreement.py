@@ -1,4 +1,4 @@
-"""What a student learned of its teacher: agreement (Table 8 of the paper), and what of the loss is left (Table 9)."""
+"""What a student has learned of its teacher: agreement (Table 8 of the paper), and the loss that is left (Table 9)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from distillcse_kit.training.objective import shuffled
 
 @dataclass(frozen=True)
 class Agreement:
-    """Spearman x 100 between one student's cosines of sentence pairs and those of others.
+    """Spearman x 100 between one student's cosines of sentence pairs and four other things.
 
     Attributes:
-        gold: with the annotators' scores: how good it is.
+        gold: with the gold scores, which says how good the student is.
         own_teacher: with the teacher that it learned from.
-        other_teachers, other_students: mean over the others, who had other seeds: what it learned beyond that seed.
+        other_teachers, other_students: with those of other seeds (mean). This shows what it learned beyond one seed.
     """
 
     gold: float
@@ -32,22 +32,22 @@ class Agreement:
 
 
 def agreements(students: np.ndarray, teachers: np.ndarray, gold: np.ndarray) -> list[Agreement]:
-    """Table 8, a row for each student.
+    """Table 8 of the paper: one row for each student.
 
-    A student that copies its teacher's noise agrees with its own teacher far better than with the others; one that
-    learned what teachers share agrees with all of them, and with other students.
+    A student that copies its teacher's noise agrees with its own teacher far better than with the others. A student
+    that learned what the teachers share agrees with all of them, and with other students.
 
     Args:
         students, teachers: cosines of the same n pairs, [S, n] each; student s learned from teacher s.
-        gold: [n].
+        gold: gold scores of the pairs, [n].
 
     Raises:
-        KitError: fewer than two students, or shapes that do not match.
+        KitError: there are fewer than two students, or the shapes do not match.
     """
     if students.shape != teachers.shape or students.ndim != 2 or students.shape[1] != len(gold):
-        raise KitError("Students and teachers need the cosines of the same pairs, [students, pairs] each.")
+        raise KitError("Give students and teachers the cosines of the same pairs, [students, pairs] each.")
     if len(students) < 2:
-        raise KitError("One student has no others to agree with; train at least two, each with a teacher of its own.")
+        raise KitError("A single student has no others to agree with; train at least two, each with its own teacher.")
     count = len(students)
     of_students, of_teachers = unit_ranks(students), unit_ranks(teachers)
     with_gold = 100 * of_students @ unit_ranks(np.asarray(gold, dtype=np.float64)[None])[0]
@@ -66,12 +66,12 @@ def agreements(students: np.ndarray, teachers: np.ndarray, gold: np.ndarray) -> 
 
 @dataclass(frozen=True)
 class Remaining:
-    """Distillation losses of one student on some batches, in nats, mean over rows; dropout is off.
+    """Distillation losses of one student, in nats, mean over rows, without dropout.
 
     Attributes:
         cross_entropy: against the teacher's own targets.
-        shuffled: against targets that are shuffled as in training; the same as ``cross_entropy`` without shuffling.
-        kl: cross-entropy less the teacher's entropy, which no student can change: 0 for a perfect copy.
+        shuffled: against targets shuffled as in training; equals ``cross_entropy`` if nothing is shuffled.
+        kl: cross-entropy minus the entropy of the teacher's targets, which no student can change; 0 for a perfect copy.
     """
 
     cross_entropy: float
@@ -82,21 +82,22 @@ class Remaining:
 def remaining_loss(
     student_cosines: Tensor, teacher_cosines: Tensor, settings: DistillationSettings, seed: int = 0
 ) -> Remaining:
-    """Table 9, one entry: what of the distillation loss is left on batches [B, N, N].
+    """One entry of Table 9: the distillation loss (Eq 2) that is left on B batches of N sentences.
 
-    The paper does not say which targets its losses under shuffling were taken against; both are given here. Losses of
-    different teachers are compared by ``kl``: an averaged teacher is less sharp, and has more entropy of its own.
+    The paper does not say whether its losses under shuffling are against shuffled targets; both are given here. Use
+    ``kl`` to compare losses under different teachers: the targets of an averaged teacher are softer and have a larger
+    entropy of their own.
 
     Args:
-        student_cosines, teacher_cosines: [B, N, N].
+        student_cosines, teacher_cosines: of the same batches, [B, N, N] each.
         settings: temperatures and shuffling.
         seed: of the shuffle.
 
     Raises:
-        KitError: shapes that do not match.
+        KitError: the shapes do not match.
     """
     if student_cosines.shape != teacher_cosines.shape or student_cosines.ndim != 3:
-        raise KitError("Student and teacher need the cosines of the same batches, [batches, N, N] each.")
+        raise KitError("Give student and teacher the cosines of the same batches, [batches, N, N] each.")
     generator = torch.Generator().manual_seed(seed)
     found: dict[str, list[float]] = {"cross_entropy": [], "shuffled": [], "kl": []}
     for student, teacher in zip(student_cosines, teacher_cosines, strict=True):

@@ -1,6 +1,6 @@
-"""What a shuffle does to the teacher's targets: one row step by step, its cost on a batch, and its expectation.
+"""What a shuffle does to the teacher's targets: one row step by step, its cost on a batch, and the mean of many.
 
-The target of row i is q_i = softmax_{j != i}(t_ij / tau_t); see ``shuffling`` for the shuffles themselves.
+The targets of row i are q_i = softmax_{j != i}(t_ij / tau_t). The shuffles themselves are in ``method.shuffling``.
 """
 
 from __future__ import annotations
@@ -21,19 +21,21 @@ Shuffler = Callable[[Tensor, torch.Generator], Tensor]
 
 
 def row_targets(cosines: Tensor, teacher_temperature: float = 0.01) -> Tensor:
-    """Targets of all rows, diagonal left out: [N, N] -> float64 [N, N - 1], rows sum to 1."""
+    """Targets of all rows without the diagonal: [N, N] -> float64 [N, N - 1]. Each row sums to 1."""
     return torch.softmax(off_diagonal(cosines.double()) / teacher_temperature, dim=-1)
 
 
 @dataclass(frozen=True)
 class RowGroups:
-    """One row under Group-P, from its largest logit to its smallest; all arrays [N - 1].
+    """One row under Group-P, sorted from its largest logit to its smallest; all arrays are [N - 1].
 
     Attributes:
-        columns: the sentence of each rank.
-        logits: before shuffling. shuffled: the logit that each rank's sentence has after it.
-        groups: 0 for the group of the largest.
-        before, after: targets of each rank's sentence. mean: the target's expectation over all shuffles.
+        columns: which sentence has this rank.
+        logits: before shuffling.
+        shuffled: the same sentences' logits after shuffling.
+        groups: group of each logit; 0 is the group of the largest.
+        before, after: targets before and after shuffling.
+        mean: mean of the targets over all possible shuffles.
     """
 
     columns: np.ndarray
@@ -46,7 +48,7 @@ class RowGroups:
 
     @property
     def sizes(self) -> list[int]:
-        """How many logits each group holds; groups that a large probability jumped over hold none and are left out."""
+        """Number of logits in each group. A large probability can skip groups: they are empty and left out."""
         return [int((self.groups == group).sum()) for group in np.unique(self.groups)]
 
 
@@ -58,16 +60,17 @@ def row_groups(
     teacher_temperature: float = 0.01,
     seed: int = 0,
 ) -> RowGroups:
-    """Group-P on one row of a batch, with everything that a picture of it needs.
+    """Group-P (Eq 5 and 6) on one row of a batch, with everything that a picture of it needs.
 
     Args:
-        cosines: [N, N]. row: of the anchor sentence.
-        p, temperature: of the cut, as in ``shuffling.group_p_assignments``.
+        cosines: of the teacher, [N, N].
+        row: number of the row, which is that of the anchor sentence.
+        p, temperature: of the cut into groups, as in ``method.shuffling.group_p_assignments``.
         teacher_temperature: tau_t of the targets.
         seed: of the shuffle.
 
     Raises:
-        KitError: row outside the batch, p outside (0, 1], or a temperature not positive.
+        KitError: the row is outside the batch, p is outside (0, 1], or a temperature is not positive.
     """
     if not 0 <= row < len(cosines):
         raise KitError(f"row is {row}; the batch has rows 0 to {len(cosines) - 1}.")
@@ -97,7 +100,7 @@ def row_groups(
 
 
 def group_sizes(cosines: Tensor, p: float, temperature: float = 1.0) -> np.ndarray:
-    """Mean number of logits in each group over the rows of a batch [N, N]: float64, one entry a group."""
+    """Mean number of logits in each group, over the rows of a batch [N, N]: float64 [number of groups]."""
     groups = group_p_assignments(cosines, p, temperature)
     counts = [(groups == group).sum(dim=-1).double().mean().item() for group in range(number_of_groups(p))]
     return np.array(counts)
@@ -105,12 +108,12 @@ def group_sizes(cosines: Tensor, p: float, temperature: float = 1.0) -> np.ndarr
 
 @dataclass(frozen=True)
 class ShuffleCost:
-    """What targets of a batch ask of a student whose cosines are the teacher's own, in nats, mean over rows.
+    """What shuffled targets cost a student that copies its teacher's cosines exactly; in nats, mean over rows.
 
     Attributes:
         cross_entropy: the distillation loss of that student.
         entropy: of the targets; no student can have a smaller cross-entropy.
-        rank_correlation: Spearman of each row's logits with the unshuffled ones, mean over rows.
+        rank_correlation: Spearman correlation, from -1 to 1, of a row's logits before and after shuffling.
     """
 
     cross_entropy: float
@@ -119,7 +122,7 @@ class ShuffleCost:
 
     @property
     def kl(self) -> float:
-        """Cross-entropy less the entropy of the targets."""
+        """Cross-entropy minus the entropy of the targets."""
         return self.cross_entropy - self.entropy
 
 
@@ -131,7 +134,15 @@ def shuffle_cost(
     draws: int = 20,
     seed: int = 0,
 ) -> ShuffleCost:
-    """Mean cost of a shuffle over ``draws`` draws of it; cosines [N, N]."""
+    """Mean cost of a shuffle over ``draws`` draws.
+
+    Args:
+        cosines: of the teacher, and of the student that copies it, [N, N].
+        shuffle: (cosines, generator) -> shuffled cosines.
+        student_temperature, teacher_temperature: tau_s and tau_t.
+        draws: number of shuffles.
+        seed: of the shuffles.
+    """
     rows, generator = [], torch.Generator().manual_seed(seed)
     ranks = unit_ranks(off_diagonal(cosines).numpy())
     for _ in range(draws):
@@ -145,12 +156,12 @@ def shuffle_cost(
 
 @dataclass(frozen=True)
 class MeanOfShuffles:
-    """How the mean target over many Group-P shuffles approaches the group mean.
+    """How the mean of the targets over many Group-P shuffles approaches the group mean.
 
     Attributes:
-        draws: [K], numbers of shuffles averaged.
-        distance: [K], mean over rows of half the summed absolute difference to the group mean's targets (the total
-            variation distance: the share of probability that lies elsewhere).
+        draws: [K], how many shuffles are averaged.
+        distance: [K], total variation distance from the group mean's targets, mean over rows. It is half the sum of
+            the absolute differences: the share of the probability that lies elsewhere.
     """
 
     draws: np.ndarray
@@ -165,13 +176,24 @@ def mean_of_shuffles(
     draws: int = 1024,
     seed: int = 0,
 ) -> MeanOfShuffles:
-    """Average the targets of 1, 2, 4, ..., ``draws`` shuffles of a batch [N, N], and compare with the group mean."""
+    """Average the targets of 1, 2, 4, ..., ``draws`` shuffles of a batch [N, N], and compare with the group mean.
+
+    Args:
+        cosines: of the teacher, [N, N].
+        p, temperature: of the cut into groups.
+        teacher_temperature: tau_t of the targets.
+        draws: number of shuffles.
+        seed: of the shuffles.
+
+    Raises:
+        KitError: p is outside (0, 1], or a temperature is not positive.
+    """
     generator = torch.Generator().manual_seed(seed)
     expected = row_targets(group_mean(cosines.double(), p, temperature, teacher_temperature), teacher_temperature)
     total, counts, distances = torch.zeros_like(expected), [], []
     for count in range(1, draws + 1):
         total += row_targets(group_p_shuffle(cosines, p, temperature, generator), teacher_temperature)
-        if count & (count - 1) == 0:
+        if count.bit_count() == 1:  # a power of two
             counts.append(count)
             distances.append(float((total / count - expected).abs().sum(dim=-1).mean() / 2))
     return MeanOfShuffles(np.array(counts), np.array(distances))

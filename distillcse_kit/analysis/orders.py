@@ -1,4 +1,4 @@
-"""Training batches against test pairs: Figure 1 and Table 1 of the paper."""
+"""First and second order of training batches compared with those of test pairs: Figure 1 and Table 1 of the paper."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distillcse_kit.analysis.logits import batch_cosines, different_pairs, first_order, unit
+from distillcse_kit.analysis.logits import batch_cosines, different_pairs, first_order
+from distillcse_kit.evaluation.scoring import unit
 
 BINS = 50
-
-# Figure 1 and Table 1: training batches against test pairs
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean, standard deviation and their ratio, which does not depend on the unit."""
+    """Mean and standard deviation of a sample, and their ratio, which has no unit."""
 
     mean: float
     std: float
 
     @property
     def coefficient(self) -> float:
-        """Coefficient of variation: std / |mean|; inf where the mean is 0 up to rounding."""
+        """Coefficient of variation: std / |mean|; inf if the mean is 0 up to rounding."""
         return coefficient_of(self.std, self.mean)
 
 
 def coefficient_of(std: float, mean: float) -> float:
+    """Coefficient of variation: std / |mean|; inf if the mean is 0 up to rounding."""
     return std / abs(mean) if abs(mean) > 1e-9 * std else math.inf
 
 
 def moments(values: np.ndarray) -> Moments:
-    """Moments of a sample of at least two values."""
+    """Moments of a sample of at least two values; the standard deviation is unbiased in the variance."""
     return Moments(float(np.mean(values)), float(np.std(values, ddof=1)))
 
 
@@ -44,10 +44,11 @@ def gaussian_kl(first: Moments, second: Moments) -> float:
 
 
 def histogram_kl(first: np.ndarray, second: np.ndarray, bins: int = BINS) -> float:
-    """KL(first || second) of two samples by their histograms, in nats.
+    """KL(first || second) of two samples, estimated from their histograms, in nats.
 
-    Estimator: ``bins`` equal bins over the joint range, half a count added to each bin. It assumes no shape, but
-    depends on the number of bins, and it cannot exceed what the half counts allow: ln of about twice the sample.
+    The histograms have ``bins`` equal bins over the joint range, with half a count added to each bin. The estimate
+    assumes no shape, but it depends on the number of bins, and the half counts limit it to ln of about twice the
+    sample's size.
     """
     edges = np.histogram_bin_edges(np.concatenate([first.ravel(), second.ravel()]), bins)
     p, q = (np.histogram(sample, edges)[0] + 0.5 for sample in (first, second))
@@ -61,7 +62,7 @@ class TwoSamples:
 
     Attributes:
         name: of the quantity.
-        train, test: all values, sorted from the largest.
+        train, test: all values, sorted in descending order.
     """
 
     name: str
@@ -70,25 +71,27 @@ class TwoSamples:
 
     @property
     def train_moments(self) -> Moments:
+        """Moments on the training batches."""
         return moments(self.train)
 
     @property
     def test_moments(self) -> Moments:
+        """Moments on the test pairs."""
         return moments(self.test)
 
     @property
     def kl_histogram(self) -> float:
-        """KL(train || test) by histograms."""
+        """KL(train || test) from the histograms, in nats."""
         return histogram_kl(self.train, self.test)
 
     @property
     def kl_gaussian(self) -> float:
-        """KL(train || test) of the Gaussians with the samples' moments."""
+        """KL(train || test) of two Gaussians with the samples' moments, in nats."""
         return gaussian_kl(self.train_moments, self.test_moments)
 
     @property
     def gap(self) -> float:
-        """Distance of the means in training standard deviations."""
+        """Distance between the means, in standard deviations of the training sample."""
         return abs(self.train_moments.mean - self.test_moments.mean) / self.train_moments.std
 
 
@@ -96,11 +99,11 @@ def compare_orders(batches: np.ndarray, first: np.ndarray, second: np.ndarray) -
     """Figure 1 and Table 1 of the paper for one teacher: both orders, on training batches and on test pairs.
 
     Args:
-        batches: [B, N, d], the teacher's embeddings of training sentences; t_ij is taken inside each batch.
-        first, second: [n, d], its embeddings of the test pairs' sentences; t_ij is taken of each pair.
+        batches: the teacher's embeddings of training sentences, [B, N, d]; t_ij is taken inside each batch.
+        first, second: its embeddings of the two sides of the test pairs, [n, d]; t_ij is taken of each pair.
 
     Returns:
-        First order (sentences), second order (pairs).
+        (first order of sentences, second order of pairs).
     """
     paired = (unit(first) * unit(second)).sum(axis=-1)
     sentences = first_order(np.concatenate([first, second]))

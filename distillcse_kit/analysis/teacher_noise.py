@@ -1,8 +1,8 @@
-"""How much teachers that differ only in their seed disagree, on single sentences and on pairs (section 4 of the paper).
+"""How much teachers disagree that differ only in their seed, on sentences and on pairs (section 4 of the paper).
 
 Shapes: M teachers, B mini-batches of N sentences, d dimensions. The first order of a sentence is the mean over the
-dimensions of its unit embedding; the second order of a pair is its cosine t_ij. Standard deviations over teachers
-are unbiased in the variance (divided by M - 1). Everything here is numpy in, a frozen dataclass out.
+dimensions of its unit embedding. The second order of a pair is its cosine t_ij. Variances over teachers are unbiased
+(divided by M - 1). All functions take numpy arrays and return frozen dataclasses.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from distillcse_kit.analysis.logits import (
     off_diagonal,
     require_two_teachers,
     row_centred,
-    unit,
     unit_ranks,
 )
 from distillcse_kit.analysis.orders import coefficient_of
 from distillcse_kit.errors import KitError
+from distillcse_kit.evaluation.scoring import unit
 
-# Table 2: spread over teachers
+# Spread over teachers: Table 2
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Spread:
     Attributes:
         name: of the quantity.
         mean: over teachers and items.
-        over_teachers: root of the mean over items of the unbiased variance over teachers: the noise.
-        over_items: standard deviation over items of the mean over teachers: what is there to tell items apart.
+        over_teachers: the noise: root of the variance over teachers, averaged over items.
+        over_items: the signal: standard deviation, over items, of the mean over teachers.
     """
 
     name: str
@@ -52,20 +52,20 @@ class Spread:
 
     @property
     def noise_to_signal(self) -> float:
-        """over_teachers / over_items: the noise in units of what tells items apart."""
+        """over_teachers / over_items: noise in units of the signal."""
         return self.over_teachers / self.over_items
 
     @property
     def entropy(self) -> float:
-        """0.5 ln(2 pi e sigma^2), the paper's differential entropy: the standard deviation again, on a log scale."""
+        """The paper's differential entropy, 0.5 ln(2 pi e sigma^2): the standard deviation on a log scale, in nats."""
         return 0.5 * math.log(2 * math.pi * math.e * self.over_teachers**2)
 
 
 def spread(name: str, values: np.ndarray) -> Spread:
-    """Spread of values [M, ...]: teachers on the first axis, items on all others.
+    """Spread of values [M, ...], with teachers on the first axis and items on all others.
 
     Raises:
-        KitError: fewer than two teachers.
+        KitError: there are fewer than two teachers.
     """
     require_two_teachers(len(values))
     items = values.reshape(len(values), -1)
@@ -74,17 +74,20 @@ def spread(name: str, values: np.ndarray) -> Spread:
 
 
 def teacher_spread(vectors: np.ndarray) -> list[Spread]:
-    """Table 2 of the paper and two rows more: spreads over teachers of embeddings [M, B, N, d].
+    """Table 2 of the paper with two more rows: spreads over teachers of embeddings [M, B, N, d].
 
     Returns:
-        First order; one dimension of the embedding; second order t_ij; t_ij less its row's mean.
+        First order; one dimension of the embedding; second order t_ij; t_ij minus its row's mean.
+
+    Raises:
+        KitError: there are fewer than two teachers.
     """
     cosines = batch_cosines(vectors)
     return [
         spread("1st order: mean over dimensions", first_order(vectors)),
         spread("one dimension of the embedding", unit(vectors)),
         spread("2nd order: cosine t_ij", different_pairs(cosines)),
-        spread("t_ij less its row's mean", row_centred(cosines)),
+        spread("t_ij minus its row's mean", row_centred(cosines)),
     ]
 
 
@@ -93,10 +96,10 @@ def teacher_spread(vectors: np.ndarray) -> list[Spread]:
 
 @dataclass(frozen=True)
 class TopAgreement:
-    """Spearman correlation x 100 between two teachers' logits on the top k of a row.
+    """Spearman x 100 between two teachers' logits, on the k largest of a row.
 
     Attributes:
-        k: how many of the row's largest logits.
+        k: how many of the row's largest logits are compared.
         mean: over ordered pairs of teachers, rows and batches.
         by_batch: [B], the mean in each batch.
     """
@@ -110,17 +113,18 @@ class TopAgreement:
 
 
 def top_agreement(cosines: np.ndarray, k: int) -> TopAgreement:
-    """Spearman of the top-k logits between teachers.
+    """Spearman x 100 between teachers on the k largest logits of each row (section 4 of the paper).
 
-    For each ordered pair of teachers (a, b) and each row: take the k columns that are largest for a, and correlate the
-    ranks of a's and b's logits on these columns. (The paper gives 48.56 for k = 12 of 16 teachers over 100 batches and
-    does not say whose top is taken.)
+    For each ordered pair of teachers (a, b) and each row, take the k columns that are largest for a, and correlate a's
+    and b's logits on them. The paper gives 48.56 for k = 12, 16 teachers and 100 batches. It does not say whose top k
+    it takes.
 
     Args:
-        cosines: [M, B, N, N]. k: 2 to N - 1.
+        cosines: [M, B, N, N].
+        k: from 2 to N - 1.
 
     Raises:
-        KitError: fewer than two teachers, or k out of range.
+        KitError: there are fewer than two teachers, or k is out of range.
     """
     logits = off_diagonal(cosines)
     require_two_teachers(len(logits))
@@ -138,17 +142,17 @@ def top_agreement(cosines: np.ndarray, k: int) -> TopAgreement:
     return TopAgreement(k, float(by_batch.mean()), by_batch)
 
 
-# Where in a row the noise is
+# Noise by rank: where in a row it is
 
 
 @dataclass(frozen=True)
 class SpreadByRank:
-    """The logits of a row by their rank in the mean over teachers, 0 = largest; all arrays [N - 1].
+    """Logits and their noise by rank in the mean over teachers, from 0 = largest; all arrays are [N - 1].
 
     Attributes:
         mean: logit at each rank, mean over teachers and rows.
-        noise: spread over teachers at each rank (root mean unbiased variance over rows), row means removed.
-        gap: distance to the next rank; the last is nan. Where noise exceeds it, the order is not settled.
+        noise: standard deviation over teachers at each rank (root of the variance's mean over rows), row means removed.
+        gap: distance to the next rank; nan at the last. Where the noise exceeds it, the order is uncertain.
     """
 
     mean: np.ndarray
@@ -157,14 +161,17 @@ class SpreadByRank:
 
     @property
     def unsettled(self) -> float:
-        """Share of ranks whose noise is larger than the gap to the next rank."""
+        """Share of ranks where the noise is larger than the gap to the next rank."""
         return float((self.noise[:-1] > self.gap[:-1]).mean())
 
 
 def spread_by_rank(cosines: np.ndarray) -> SpreadByRank:
-    """Noise as a function of the rank of the logit, from cosines [M, B, N, N].
+    """Noise as a function of the logit's rank, from cosines [M, B, N, N].
 
-    The rank is that of the mean over the same teachers: with few of them, the largest means are partly lucky ones.
+    The rank is that of the mean over the same teachers. With few teachers, some of the largest means are so by luck.
+
+    Raises:
+        KitError: there are fewer than two teachers.
     """
     logits, centred = off_diagonal(cosines), row_centred(cosines)
     require_two_teachers(len(logits))
@@ -181,13 +188,13 @@ def spread_by_rank(cosines: np.ndarray) -> SpreadByRank:
 
 @dataclass(frozen=True)
 class AveragingLaw:
-    """Variance of a row's logits when they are the mean of m teachers: measured, and fitted as floor + noise / m.
+    """Variance of a row's logits for the mean of m teachers: measured, and fitted as floor + noise / m.
 
     Attributes:
-        teachers: [K], m = 1, ..., M.
-        variance: [K], mean over subsets of m teachers.
-        floor: a, what all teachers share: the signal, and the errors that all of them make. No averaging removes it.
-        noise: b, the variance that belongs to one seed; b / m of it is left in the mean of m.
+        teachers: [M], m = 1, ..., M.
+        variance: [M], measured, mean over subsets of m teachers.
+        floor: what all teachers share: the signal, and the errors that all of them make. Averaging cannot remove it.
+        noise: the variance due to one teacher's seed; noise / m is left in the mean of m teachers.
     """
 
     teachers: np.ndarray
@@ -200,23 +207,27 @@ class AveragingLaw:
         return self.floor + self.noise / m
 
     def noise_share(self, m: int) -> float:
-        """Share of the variance of the mean of m teachers that is noise of seeds."""
+        """Share of noise in the variance of the mean of m teachers."""
         return self.noise / m / (self.floor + self.noise / m)
 
 
 def averaging_law(cosines: np.ndarray, subsets: int = 200, seed: int = 0) -> AveragingLaw:
     """What averaging m of the M teachers removes.
 
-    For each m, subsets of m teachers are averaged (all subsets, or ``subsets`` random ones) and the variance of the
-    averaged logits inside their rows is taken. With covariance C of the teachers' row-centred logits it is
-    1' C 1 / m^2, whose mean over subsets is floor + noise / m: floor is the mean covariance of two teachers, noise
-    what a teacher's variance has beyond it. Both are fitted by least squares on 1 / m.
+    For each m, average subsets of m teachers and take the variance of the averaged logits inside their rows. With C the
+    covariance of the teachers' row-centred logits, this variance is 1' C 1 / m^2. Its mean over all subsets is
+
+        floor + noise / m,   floor: mean covariance of two teachers,   noise: mean variance of a teacher - floor
+
+    and both are fitted by least squares on 1 / m.
 
     Args:
         cosines: [M, B, N, N].
+        subsets: at most so many random subsets for each m; all of them if there are no more.
+        seed: of the random subsets.
 
     Raises:
-        KitError: fewer than two teachers.
+        KitError: there are fewer than two teachers.
     """
     logits = row_centred(cosines).reshape(len(cosines), -1)
     require_two_teachers(len(logits))
@@ -235,7 +246,7 @@ def averaging_law(cosines: np.ndarray, subsets: int = 200, seed: int = 0) -> Ave
 
 
 def _subsets(teachers: int, m: int, limit: int, seed: int) -> list[tuple[int, ...]]:
-    """All subsets of m teachers, or ``limit`` random ones where there are more."""
+    """All subsets of m teachers, or ``limit`` random ones if there are more."""
     if math.comb(teachers, m) <= limit:
         return list(combinations(range(teachers), m))
     draw = np.random.default_rng((seed, m))

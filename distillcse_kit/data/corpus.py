@@ -1,4 +1,4 @@
-"""Training sentences as a ``datasets.Dataset``: built in, from the user's own files, or from the hub."""
+"""Training sentences as a ``datasets.Dataset``: generated, read from the user's files, or loaded from the hub."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from distillcse_kit.data.corpus_files import corpus_in, file_sentences, hub_sentences, looks_like_path
 from distillcse_kit.errors import KitError
 from distillcse_kit.store import Store, new_file
 
@@ -17,11 +18,9 @@ if TYPE_CHECKING:
     from datasets.table import MemoryMappedTable
     from pyarrow import RecordBatch
 
-from distillcse_kit.data.corpus_files import corpus_in, file_sentences, hub_sentences, looks_like_path
-
 BUILTIN_SIZE = 40_000
 
-_CHUNK = 10_000  # sentences turned into one Arrow batch at a time: no million Python strings in memory
+_CHUNK = 10_000  # sentences of one Arrow batch, so that memory never holds a million Python strings
 
 
 def load_corpus(
@@ -31,32 +30,51 @@ def load_corpus(
     split: str = "train",
     store: Store | None = None,
 ) -> Dataset:
-    """Load training sentences; blank ones are skipped and surrounding white space is removed.
+    """Load training sentences. Blank ones are skipped, and white space around a sentence is removed.
+
+    **When to use it.** Whenever you train: teachers and students see sentences only, no labels.
+
+    **Sources.** A file may also be compressed as .gz or .xz.
+
+    | ``source`` | what is read |
+    |---|---|
+    | ``"builtin"`` | sentences that the kit generates; no file and no network needed |
+    | a .txt file | one sentence per line |
+    | a .csv file | one column; commas, quoted fields; the first line names the columns |
+    | a .tsv file | one column; tabs, no quoting; the first line names the columns |
+    | a .jsonl file | a string or an object per line |
+    | a .json file | a list of strings or objects, ``{"data": that list}``, or lines as in .jsonl |
+    | a folder | ``wiki1m_for_simcse.txt``, or else ``wiki_en_1m.txt``, or else its only corpus file (see below) |
+    | a name such as ``owner/name`` | one split of that dataset on the Hugging Face hub |
+
+    A folder is searched together with its subfolder ``corpus``; readme and licence files are ignored.
 
     Args:
-        source: one of
-
-            - ``builtin``: the kit's own generator;
-            - a file, also compressed as .gz or .xz: .txt (a sentence a line), .csv (commas, quoted fields), .tsv (tabs,
-              literal quotes), both with a header in the first line, .jsonl (a string or an object a line), .json (a
-              list of strings or of objects, such a list under the key ``data``, or lines as in .jsonl, which is what
-              ``Dataset.to_json`` writes; no other form);
-            - a folder: ``wiki1m_for_simcse.txt``, else ``wiki_en_1m.txt``, in it or in its subfolder ``corpus``, else
-              the only corpus file in both (readme and licence files do not count);
-            - a dataset's name on the Hugging Face hub.
-        limit: read at most this many sentences, from the beginning; of ``builtin``, how many to make (40,000).
-        column: the column, or the objects' key, that holds the sentences; by default the first of ``sentence``,
-            ``text``, ``sent0``, ``sentence1`` and ``sentence_A`` that there is, or the only one.
-        split: the split of a hub dataset; files do not have any.
-        store: keeps the sentences in a file, memory-mapped, which is written anew by every load. None keeps them in
-            memory, and every process that the dataset is sent to gets a copy.
+        source: see the table.
+        limit: read at most this many sentences, from the start; for ``"builtin"``, generate this many (default 40,000).
+        column: the column, or the key of the objects, that holds the sentences. By default the first of ``sentence``,
+            ``text``, ``sent0``, ``sentence1`` and ``sentence_A`` that exists, or else the only column.
+        split: the split of a hub dataset. Files have no splits.
+        store: keeps the sentences in a memory-mapped file, which every call writes again. With None they stay in
+            memory, and every process that receives the dataset gets a copy.
 
     Returns:
-        A dataset with the one column ``sentence``. Nothing is written to the hub's cache for files.
+        A dataset with one column, ``sentence``. Loading files writes nothing to the hub's cache.
 
     Raises:
         KitError: the source is missing, damaged, binary, not UTF-8, malformed, ambiguous or out of reach, or has fewer
             than two sentences; or the store's disk is full.
+
+    Reference:
+        The paper trains on one million sentences of the English Wikipedia (``princeton-nlp/datasets-for-simcse``).
+
+    Example:
+        >>> from distillcse_kit.data.corpus import load_corpus
+        >>> corpus = load_corpus("builtin", limit=3)
+        >>> len(corpus), corpus.column_names
+        (3, ['sentence'])
+        >>> corpus["sentence"][0]
+        'As the travelers reported, the train was empty.'
     """
     if limit is not None and limit < 2:
         raise KitError(
@@ -76,9 +94,9 @@ def load_corpus(
 
 
 def corpus_fingerprint(dataset: Dataset) -> str:
-    """First 16 hexadecimal digits of the SHA-256 over the column ``sentence``.
+    """First 16 hexadecimal digits of the SHA-256 of the column ``sentence``.
 
-    Text and order count, the place that the sentences came from does not.
+    It depends on the sentences and their order, not on where they came from.
     """
     digest = hashlib.sha256()
     for batch in dataset.iter(batch_size=10_000):
@@ -89,7 +107,7 @@ def corpus_fingerprint(dataset: Dataset) -> str:
 def _feed(update: Callable[[bytes], None], sentences: Iterable[str]) -> None:
     for sentence in sentences:
         encoded = sentence.encode()
-        update(b"%d:" % len(encoded))  # the length keeps "ab", "c" apart from "a", "bc"
+        update(b"%d:" % len(encoded))  # the length distinguishes "ab", "c" from "a", "bc"
         update(encoded)
 
 
@@ -102,7 +120,7 @@ def _dataset(sentences: Iterable[str], limit: int | None, origin: str, store: St
     digest = hashlib.sha256()
     batches = _batches(kept, origin, digest.update)
     table = InMemoryTable.from_batches(batches) if store is None else _mapped(batches, store, digest.hexdigest)
-    # given no fingerprint, datasets pickles the whole table to make one: half a gigabyte for a million sentences
+    # Without a fingerprint, datasets makes one by pickling the whole table: half a gigabyte for a million sentences.
     return Dataset(table, fingerprint=digest.hexdigest()[:16])
 
 
@@ -115,19 +133,19 @@ def _batches(sentences: Iterator[str], origin: str, update: Callable[[bytes], No
         _feed(update, chunk)
         yield pa.record_batch({"sentence": pa.array(chunk, type=pa.string())})
     if count == 0:
-        raise KitError(f"{origin}: no sentence in it, it is empty; give a corpus with one sentence a line or row.")
+        raise KitError(f"{origin}: no sentence in it, it is empty; give a corpus with one sentence per line or row.")
     if count == 1:
         raise KitError(
-            f"{origin}: only one sentence in it, but contrastive learning needs at least two; put one sentence a line."
+            f"{origin}: only one sentence in it, but contrastive learning needs two or more; put one sentence per line."
         )
 
 
 def _mapped(batches: Iterator[RecordBatch], store: Store, digest: Callable[[], str]) -> MemoryMappedTable:
-    """The batches in a file named by their digest, so that a process that opens it by name finds these very ones."""
+    """Write the batches to a file named after their digest: any process that opens it by name gets the same batches."""
     import pyarrow as pa
     from datasets.table import MemoryMappedTable
 
-    nameless = store.path("corpora", uuid4().hex, ".arrow")  # the digest is known when all has been written
+    nameless = store.path("corpora", uuid4().hex, ".arrow")  # the digest is known only after the last batch
     schema = pa.schema({"sentence": pa.string()})
     with (
         new_file(nameless) as temporary,
@@ -143,5 +161,5 @@ def _builtin(limit: int | None, column: str | None) -> Iterable[str]:
     from distillcse_kit.data.builtin.generator import builtin_corpus
 
     if column is not None:
-        raise KitError(f"the built-in corpus has no column {column}; leave the column out.")
+        raise KitError(f"The built-in corpus has no column {column}; leave the column out.")
     return builtin_corpus(BUILTIN_SIZE if limit is None else limit, 0)

@@ -1,4 +1,4 @@
-"""Sentences from files, by the kind of file, and from the hub."""
+"""Reading sentences from each kind of file, and from the hub."""
 
 from __future__ import annotations
 
@@ -6,30 +6,27 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from distillcse_kit.data.reading import COMPRESSED, Row, comma_rows, kind_of, load_hub, numbered_lines, tab_rows
 from distillcse_kit.errors import KitError
 
-if TYPE_CHECKING:
-    pass
-
-
 SENTENCE_COLUMNS = ("sentence", "text", "sent0", "sentence1", "sentence_A")
 
-KNOWN_CORPORA = ("wiki1m_for_simcse.txt", "wiki_en_1m.txt")  # what a folder is searched for, in this order
+KNOWN_CORPORA = ("wiki1m_for_simcse.txt", "wiki_en_1m.txt")  # a folder is searched for these first, in this order
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 _NOT_SENTENCES = re.compile("readme|license|licence", re.IGNORECASE)
 
 _GET_WIKI1M = (
-    "download SimCSE's corpus once where there is a network (hf download princeton-nlp/datasets-for-simcse "
-    "wiki1m_for_simcse.txt --repo-type dataset --local-dir .), or name a text file of your own, or take builtin"
+    "download SimCSE's corpus once where you have a network (hf download princeton-nlp/datasets-for-simcse "
+    "wiki1m_for_simcse.txt --repo-type dataset --local-dir .), or name a text file of your own, or use builtin"
 )
 
 
 def looks_like_path(source: str) -> bool:
+    """Whether ``source`` is a path: a name that no dataset on the hub can have, or one whose folder exists."""
     if not _HUB_NAME.fullmatch(source) or source.startswith("."):
         return True
     if kind_of(Path(source)) in _READERS or Path(source).suffix.lower() in COMPRESSED:
@@ -38,6 +35,11 @@ def looks_like_path(source: str) -> bool:
 
 
 def corpus_in(folder: Path) -> Path:
+    """The corpus file of a folder or of its subfolder ``corpus``: a well-known one, or else the only one.
+
+    Raises:
+        KitError: there is no corpus file, or there are several and none is well known.
+    """
     places = [folder, *(sub for sub in sorted(folder.iterdir()) if sub.is_dir() and sub.name.lower() == "corpus")]
     files = [
         file
@@ -64,6 +66,11 @@ def corpus_in(folder: Path) -> Path:
 
 
 def file_sentences(path: Path, column: str | None) -> Iterator[str]:
+    """Sentences of a file, read lazily, blank ones included.
+
+    Raises:
+        KitError: the kind of file is unknown, or the file is missing, damaged, not UTF-8 or malformed.
+    """
     reader = _READERS.get(kind_of(path))
     if reader is None:
         raise KitError(
@@ -75,7 +82,7 @@ def file_sentences(path: Path, column: str | None) -> Iterator[str]:
 
 def _text_sentences(path: Path, column: str | None) -> Iterator[str]:
     if column is not None:
-        raise KitError(f"{path}: a text file has no columns, so no column {column} either; leave the column out.")
+        raise KitError(f"{path}: a text file has no columns, so it has no column {column}; leave the column out.")
     for _, text in numbered_lines(path):
         yield text
 
@@ -98,7 +105,7 @@ def _table_sentences(rows: Iterator[Row], path: Path, column: str | None) -> Ite
         if len(row.fields) != len(names):
             raise KitError(
                 f"{path}, line {row.line}: {len(row.fields)} fields, but the header has {len(names)} "
-                f"({', '.join(names)}); quote a field of a .csv that has a comma in it."
+                f"({', '.join(names)}); in a .csv, put quotes around a field that contains a comma."
             )
         yield row.fields[position]
 
@@ -146,15 +153,15 @@ def _json_records(path: Path) -> Iterator[tuple[str, Any]]:
         content = content.get("data")
     if not isinstance(content, list):
         raise KitError(
-            f'{path}: it must hold a list of strings or of objects, or {{"data": such a list}}; '
-            f"other forms of JSON are not read, so write the sentences as such a list or as a .txt file."
+            f'{path}: the file must hold a list of strings or of objects, or {{"data": that list}}; '
+            f"the kit reads no other form of JSON, so write such a list, or a .txt file with one sentence per line."
         )
     for number, record in enumerate(content, start=1):
         yield f"item {number}", record
 
 
 def _is_json_record(text: str) -> bool:
-    """Whether the first line is whole by itself and neither a list nor the object around one: then lines follow."""
+    """Whether a file's first line is a complete record: then each line is one, otherwise the file is one document."""
     try:
         record = json.loads(text)
     except ValueError:
@@ -168,12 +175,12 @@ def _parse_json(text: str, path: Path, first_line: int) -> Any:
     except json.JSONDecodeError as error:
         raise KitError(
             f"{path}, line {first_line + error.lineno - 1}: not valid JSON ({error.msg}, character {error.colno}); "
-            f"mend the line, or write one sentence a line as a .txt file."
+            f"fix the line, or write one sentence per line in a .txt file."
         ) from error
 
 
 def _record_sentences(records: Iterable[tuple[str, Any]], path: Path, column: str | None) -> Iterator[str]:
-    """The sentences of strings and objects; null is a blank sentence, as in what ``datasets`` writes."""
+    """Sentences of strings and objects. ``null`` is a blank sentence: ``datasets`` writes it for a missing one."""
     picked: str | None = None
     for where, record in records:
         sentence = record
@@ -190,6 +197,11 @@ def _record_sentences(records: Iterable[tuple[str, Any]], path: Path, column: st
 
 
 def hub_sentences(name: str, split: str, column: str | None) -> Iterator[str]:
+    """Sentences of one split of a dataset on the hub; a missing one is blank.
+
+    Raises:
+        KitError: the dataset cannot be loaded, or has no column of text that could hold the sentences.
+    """
     dataset = load_hub(name, split, _GET_WIKI1M)
     picked = _pick_column(dataset.column_names, column, f"{name} (split {split})")
     for batch in dataset.select_columns([picked]).iter(batch_size=10_000):

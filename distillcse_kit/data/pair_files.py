@@ -1,4 +1,4 @@
-"""Reading scored pairs from files: the layouts of the published sets, and a user's own."""
+"""Reading scored pairs from files: the user's own, and the published sets in the layout of SentEval."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from distillcse_kit.data.tasks import TASKS, Task, plain_name
 from distillcse_kit.errors import KitError
 
 GET_SENTEVAL = (
-    "get the sets once where there is a network (hf download princeton-nlp/datasets-for-simcse senteval.tar "
+    "download the sets once where you have a network (hf download princeton-nlp/datasets-for-simcse senteval.tar "
     "--repo-type dataset --local-dir ., then unpack it) and give the folder with --data-dir"
 )
 
@@ -30,7 +30,7 @@ _HEADER_WORDS = {
 
 
 class ScoredRow(NamedTuple):
-    """A pair as read, the score still text, with the file and the line (from 1) of its score."""
+    """A pair as it was read: the score is still text; file and line (from 1) say where the score stands."""
 
     file: Path | str
     line: int
@@ -40,13 +40,12 @@ class ScoredRow(NamedTuple):
 
     @property
     def where(self) -> str:
+        """File and line, for an error message."""
         return f"{self.file}, line {self.line}"
 
 
-# -- files of the user
-
-
 def is_pairs_file(task: str) -> bool:
+    """Whether ``task`` is the path of a file of pairs, and not the name of a known set."""
     if plain_name(task) in {alias for info in TASKS.values() for alias in info.aliases}:
         return False
     path = Path(task).expanduser()
@@ -54,7 +53,7 @@ def is_pairs_file(task: str) -> bool:
 
 
 def _pair_csv_rows(path: Path) -> Iterator[Row]:
-    """Rows of a .csv, which as in STS-B may in truth be separated by tabs."""
+    """Rows of a .csv file. Some, like those of STS-B, use tabs instead of commas."""
     first = next((text for _, text in numbered_lines(path) if text.strip()), "")
     return tab_rows(path) if "\t" in first else comma_rows(path)
 
@@ -67,6 +66,11 @@ _PAIR_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
 
 
 def external_rows(path: Path) -> Iterator[ScoredRow]:
+    """Pairs of a user's file: the first two columns are the sentences, the last one is the score.
+
+    Raises:
+        KitError: the file is missing, of an unknown kind, unreadable or malformed.
+    """
     if not path.is_file():
         raise KitError(f"{path}: there is no such file of pairs; check the path.")
     reader = _PAIR_READERS.get(kind_of(path))
@@ -87,9 +91,6 @@ def external_rows(path: Path) -> Iterator[ScoredRow]:
         yield ScoredRow(path, row.line, row.fields[0], row.fields[1], row.fields[-1])
 
 
-# -- the folders of the known sets
-
-
 def _subfolders(folder: Path, names: Iterable[str]) -> list[Path]:
     wanted = set(names)
     if not folder.is_dir():
@@ -103,13 +104,17 @@ def _places(data_dir: Path) -> list[Path]:
 
 
 def task_folder(task: Task, split: str, data_dir: Path) -> Path:
-    """The folder that holds the set: the first one whose files are all there."""
+    """The folder of a set: the first one that holds all files of the split.
+
+    Raises:
+        KitError: ``data_dir`` does not exist, or none of its folders holds all files.
+    """
     if not data_dir.is_dir():
         raise KitError(f"{data_dir}: there is no such folder; {GET_SENTEVAL}.")
     files = task.file_names(split)
     places = _places(data_dir)
     named = [folder for place in places for folder in _subfolders(place, task.aliases)]
-    # a folder that holds every file of the set is that set, whatever it is called
+    # A folder that holds every file of the set is accepted under any name.
     for folder in (*named, data_dir):
         if all((folder / file).is_file() for file in files):
             return folder
@@ -117,8 +122,8 @@ def task_folder(task: Task, split: str, data_dir: Path) -> Path:
         missing = [file for file in files if not (folder / file).is_file()]
         raise KitError(f"{folder}: {task.title} {split} lacks {', '.join(missing)}; {GET_SENTEVAL}.")
     raise KitError(
-        f"{data_dir}: no folder of {task.title} ({', '.join(sorted(task.aliases))}, in any case) was found in "
-        f"{', '.join(map(str, places))}; {GET_SENTEVAL}."
+        f"{data_dir}: no folder of {task.title} (named {', '.join(sorted(task.aliases))}, in upper or lower case) was "
+        f"found in {', '.join(map(str, places))}; {GET_SENTEVAL}."
     )
 
 
@@ -131,15 +136,15 @@ def _subset_rows(input_path: Path, gold_path: Path) -> Iterator[ScoredRow]:
     """The scored pairs of one subset: line i of the gold file belongs to line i of the input file."""
     sentences = [text.split("\t") for _, text in numbered_lines(input_path)]
     gold = [text.strip() for _, text in numbered_lines(gold_path)]
-    # blank lines at the very end are an editor's, unless the gold file has them for pairs
+    # Editors add blank lines at the end of a file; in the gold file they can also be unscored pairs.
     while sentences and not "".join(sentences[-1]).strip():
         sentences.pop()
     while len(gold) > len(sentences) and not gold[-1]:
         gold.pop()
     if len(sentences) != len(gold):
         raise KitError(
-            f"{input_path} has {len(sentences)} lines but {gold_path} has {len(gold)}; every pair needs its line in "
-            f"both (a blank one for an unscored pair), so {GET_SENTEVAL}."
+            f"{input_path} has {len(sentences)} lines but {gold_path} has {len(gold)}; every pair needs a line in "
+            f"both files (a blank gold line if it has no score), so {GET_SENTEVAL}."
         )
     for number, (columns, score) in enumerate(zip(sentences, gold, strict=True), start=1):
         if not score:
@@ -152,7 +157,7 @@ def _subset_rows(input_path: Path, gold_path: Path) -> Iterator[ScoredRow]:
 def _stsb_rows(task: Task, split: str, folder: Path) -> Iterator[ScoredRow]:
     path = folder / task.files[split]
     for row in tab_rows(path):
-        # more than seven is fine: some rows of the official release go on with the sources of the sentences
+        # More than seven are fine: in the official release some rows also name the sources of the sentences.
         if len(row.fields) < 7:
             raise KitError(
                 f"{path}, line {row.line}: {len(row.fields)} columns; STS-B has seven, separated by tabs: genre, file, "
@@ -166,7 +171,11 @@ def _sickr_rows(task: Task, split: str, folder: Path) -> Iterator[ScoredRow]:
 
 
 def named_rows(path: Path, columns: tuple[str, str, str]) -> Iterator[ScoredRow]:
-    """Pairs of a tab separated file whose header names the two sentences and the score."""
+    """Pairs of a tab-separated file whose header names the columns of the two sentences and the score.
+
+    Raises:
+        KitError: the header lacks a column, a row is too short, or the file cannot be read.
+    """
     rows = tab_rows(path)
     header = next(rows, None)
     if header is None:
@@ -176,7 +185,7 @@ def named_rows(path: Path, columns: tuple[str, str, str]) -> Iterator[ScoredRow]
         if len(row.fields) <= max(positions):
             raise KitError(
                 f"{path}, line {row.line}: {len(row.fields)} columns, but the header has {len(header.fields)}; "
-                f"mend the line."
+                f"fix the line."
             )
         yield ScoredRow(path, row.line, *(row.fields[position] for position in positions))
 

@@ -1,7 +1,7 @@
-"""Reading the files that users bring: decoding, line numbers and clear complaints, the same for every set.
+"""Reading text files and tables line by line, with errors that name the file, the line and the fix.
 
-Lines end at a line feed and at nothing else: Unicode's other line separators occur inside sentences, and splitting
-there would shift every later line against its gold score.
+A line ends at a line feed and nowhere else. Sentences can contain Unicode's other line separators, and a split there
+would pair every later sentence with the wrong gold score.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COMPRESSED = (".gz", ".xz")
 
 
 class Row(NamedTuple):
-    """One row of a table: the number of the line on which it begins (from 1), and its fields."""
+    """One row of a table: the number of its first line (from 1), and its fields."""
 
     line: int
     fields: list[str]
@@ -38,7 +38,7 @@ def kind_of(path: Path) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of an exception's message, or its class where it has none: for use inside a sentence."""
+    """The first line of an exception's message, or its class if it has none, to be put into a sentence."""
     lines = str(error).strip().splitlines()
     return lines[0].strip().rstrip(".") if lines else type(error).__name__
 
@@ -58,7 +58,7 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
     try:
         with _open(path) as file:
             yield from file
-    # BadGzipFile is an OSError, so the damaged archives come first
+    # BadGzipFile is an OSError, so damaged archives must be caught first.
     except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
         raise KitError(
             f"{path}: the compressed file is damaged or incomplete ({one_line(error)}); download or compress it again."
@@ -70,7 +70,7 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
 def _decode(raw: bytes, path: Path, number: int) -> str:
     if b"\0" in raw:
         raise KitError(
-            f"{path}, line {number}: NUL bytes, so this is not a UTF-8 text file; give a text file "
+            f"{path}, line {number}: the line has NUL bytes, so this is not a UTF-8 text file; give a text file "
             f"(if it is UTF-16, convert it: iconv -f UTF-16 -t UTF-8)."
         )
     try:
@@ -83,10 +83,10 @@ def _decode(raw: bytes, path: Path, number: int) -> str:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Read a UTF-8 text file lazily, also one compressed as .gz or .xz.
+    """Read a UTF-8 text file lazily; it may be compressed as .gz or .xz.
 
     Yields:
-        The line's number (from 1) and its text, without the line end (LF or CRLF) and the file's byte order mark.
+        The line's number (from 1) and its text, without the line end (LF or CRLF) and without a byte order mark.
 
     Raises:
         KitError: the file is missing, unreadable, damaged, binary or not UTF-8.
@@ -99,7 +99,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def tab_rows(path: Path) -> Iterator[Row]:
-    """Read a tab separated file in which quotes are literal; blank lines are skipped.
+    """Read a tab-separated file in which quotes have no special meaning. Blank lines are skipped.
 
     Raises:
         KitError: as ``numbered_lines``.
@@ -110,14 +110,12 @@ def tab_rows(path: Path) -> Iterator[Row]:
 
 
 def comma_rows(path: Path) -> Iterator[Row]:
-    """Read a comma separated file whose fields may be quoted and, inside quotes, run over several lines.
-
-    Blank lines are skipped.
+    """Read a comma-separated file. A quoted field may run over several lines. Blank lines are skipped.
 
     Raises:
         KitError: as ``numbered_lines``, or a quote is misplaced or never closed.
     """
-    # strict: otherwise one stray quote swallows the rest of the file as a single sentence, without a word
+    # Without strict, one stray quote would silently turn the rest of the file into a single sentence.
     reader = csv.reader((f"{text}\n" for _, text in numbered_lines(path)), strict=True)
     while True:
         line = reader.line_num + 1
@@ -135,7 +133,7 @@ def comma_rows(path: Path) -> Iterator[Row]:
 
 
 def column_positions(header: Row, wanted: Iterable[str], path: Path) -> list[int]:
-    """Where the ``wanted`` columns stand in a header row.
+    """Positions of the ``wanted`` columns in a header row.
 
     Raises:
         KitError: one of them is missing.
@@ -151,12 +149,12 @@ def column_positions(header: Row, wanted: Iterable[str], path: Path) -> list[int
 
 
 def load_hub(name: str, split: str, fix: str) -> Dataset:
-    """Load one split of a dataset of the Hugging Face hub.
+    """Load one split of a dataset on the Hugging Face hub.
 
     Args:
         name: the dataset's name on the hub, such as ``mteb/sts12-sts``.
         split: the split's name there.
-        fix: what to do where the hub cannot be reached; it ends the error's sentence.
+        fix: what to do if the hub cannot be reached; the error message ends with it.
 
     Raises:
         KitError: the dataset could not be loaded.
@@ -165,7 +163,7 @@ def load_hub(name: str, split: str, fix: str) -> Dataset:
 
     try:
         return cast("Dataset", datasets.load_dataset(name, split=split))
-    # what is raised depends on the hub client's version and its HTTP library; all of it means "not loaded"
+    # The type of the exception depends on the versions of the hub client and its HTTP library.
     except Exception as error:
         raise KitError(
             f"{name} (split {split}) could not be loaded from the Hugging Face hub "

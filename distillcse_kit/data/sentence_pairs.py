@@ -1,4 +1,4 @@
-"""Sentence pairs with a gold similarity: the one shape that every STS set takes."""
+"""Sentence pairs with a gold similarity: the form that every test set is read into."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from distillcse_kit.errors import KitError
 
 @dataclass(frozen=True)
 class SentencePairs:
-    """n scored sentence pairs: ``first[i]``, ``second[i]`` and their gold similarity ``score[i]`` (a finite number).
+    """n sentence pairs: ``first[i]``, ``second[i]`` and their gold similarity ``score[i]``, a finite number.
 
     Raises:
-        KitError: the three lists differ in length, are empty, or a score is not a finite number.
+        KitError: the three lists differ in length or are empty, or a score is not a finite number.
     """
 
     name: str

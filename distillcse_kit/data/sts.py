@@ -1,6 +1,6 @@
-"""Scored sentence pairs: STS12-16, STS-B and SICK-R, the kit's own sets, and the user's files.
+"""Scored sentence pairs: STS12 to STS16, STS-B and SICK-R, the kit's own sets, and the user's files.
 
-A year of STS is one set ("all"): its subsets are put together in a fixed order, and one Spearman is taken over them.
+A year of STS is one set: its subsets are joined in a fixed order and scored together (the setting "all" in papers).
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ from distillcse_kit.data.pair_files import (
     named_rows,
     task_folder,
 )
-from distillcse_kit.data.reading import (
-    load_hub,
-)
+from distillcse_kit.data.reading import load_hub
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.data.tasks import TASKS, Task, canonical_task
 from distillcse_kit.errors import KitError
@@ -42,25 +40,50 @@ def load_sts(
     split: str = "test",
     check_counts: bool = True,
 ) -> SentencePairs:
-    """Load the scored pairs of a set, or of a file of one's own.
+    """Load scored sentence pairs: a published set, one of the kit's own sets, or a file of yours.
+
+    **When to use it.** To score an encoder (see ``evaluate_sts``), or to choose a checkpoint on a dev split.
+
+    **Sets.** Names may be written in any way, such as ``STS-B`` or ``STSBenchmark``.
+
+    | ``task`` | pairs | splits | scores |
+    |---|---|---|---|
+    | ``"sts12"`` to ``"sts16"`` | 3,108, 1,500, 3,750, 3,000 and 1,186 | test | 0 to 5 |
+    | ``"stsb"`` | 5,749, 1,500 and 1,379 | train, dev, test | 0 to 5 |
+    | ``"sickr"`` | 4,500, 500 and 4,927 | train, dev, test | 1 to 5 |
+    | ``"kit"`` | 688, written for the kit | test | 0 to 5 |
+    | ``"builtin"`` | 1,500 a split, generated | dev, test | 0 to 5 |
+    | a path | those of your file | none | any scale |
+
+    A file of pairs is .csv (commas, quoted fields), .tsv or .txt (tabs), and may be compressed as .gz or .xz. The first
+    two columns are the sentences, the last one is the score. A header line is skipped if its last field is a word such
+    as ``score``.
 
     Args:
-        task: a name of ``TASKS``, in any of its spellings; or the path of a file of pairs (.csv with commas and quoted
-            fields, .tsv or .txt with tabs; also .gz and .xz): the first two columns are the sentences, the last is the
-            score, on any scale; a first line whose last field is a word such as ``score`` is skipped.
-        data_dir: a folder in the layout of SentEval, searched for the set's folder (``sts14``, ``STS14-en-test``,
-            ``STSBenchmark``, ``SICK`` and so on, in any case) in itself, in ``sts`` and in ``downstream`` with its
-            ``sts``; or the set's folder itself. Without it the pairs come from the hub. What ships with the kit and
-            files of pairs need neither.
-        split: ``train``, ``dev`` or ``test``; the years of STS and the kit's pairs only have ``test``.
-        check_counts: whether another number of pairs than the published one is an error.
+        task: see the table.
+        data_dir: a folder in the layout of SentEval. The set's folder (``sts14``, ``STS14-en-test``, ``STSBenchmark``,
+            ``SICK`` and so on, in upper or lower case) is looked for in it, in its subfolders ``sts`` and
+            ``downstream``, and in ``downstream/sts``. It may also be the set's folder itself. With None, the published
+            sets come from the Hugging Face hub; the kit's sets and your files need neither.
+        split: ``train``, ``dev`` or ``test``.
+        check_counts: raise an error if the number of pairs is not the published one.
 
     Returns:
-        The pairs that have a score. Of a year of STS, those of all subsets; blank gold lines are unscored pairs and
-        are left out.
+        All pairs that have a score. A blank gold line in a year of STS is a pair without a score, which is left out.
 
     Raises:
         KitError: the set, a folder, a file, a score or a sentence is missing or malformed, or the number is wrong.
+
+    Reference:
+        Section 5 of the paper scores on the seven published sets, as SimCSE and SentEval do.
+
+    Example:
+        >>> from distillcse_kit.data.sts import load_sts
+        >>> pairs = load_sts("kit")
+        >>> len(pairs)
+        688
+        >>> pairs.first[2], pairs.second[2], pairs.score[2]
+        ('A jogger pauses to tie her laces.', 'A woman out running has stopped to do up her shoe.', 4.5)
     """
     if isinstance(task, Path) or is_pairs_file(task):
         return _pairs(Path(task).name, external_rows(Path(task).expanduser()), math.inf, str(task))
@@ -86,10 +109,10 @@ def load_sts(
 
 
 def available_tasks(data_dir: str | Path) -> list[str]:
-    """The names of the real test sets whose files are all in the folder, in the paper's order.
+    """Names of the published test sets that the folder holds completely, in the paper's order.
 
     Raises:
-        KitError: there is no such folder, or none of the sets in it.
+        KitError: the folder does not exist, or holds none of the sets.
     """
     folder = Path(data_dir).expanduser()
     found = []
@@ -111,7 +134,7 @@ def available_tasks(data_dir: str | Path) -> list[str]:
 def _pairs(name: str, scored: Iterable[ScoredRow], highest: float, origin: str) -> SentencePairs:
     rows = list(scored)
     if not rows:
-        raise KitError(f"{origin}: no scored pair in it; check that the file is whole.")
+        raise KitError(f"{origin}: no scored pair in it; check that the file is complete.")
     first = [_sentence(row, row.first) for row in rows]
     second = [_sentence(row, row.second) for row in rows]
     return SentencePairs(name, first, second, [_number(row, highest) for row in rows])
@@ -154,13 +177,10 @@ def _check_count(task: Task, split: str, folder: Path, scored: list[ScoredRow]) 
     )
 
 
-# -- the hub
-
-
 def _from_hub(task: Task, split: str, check_counts: bool) -> SentencePairs:
     hub = str(task.hub)
     if task.name == "sickr" and split != "test":
-        raise KitError(f"{hub} does not keep the splits of SICK-R apart, so {split} is not there; {GET_SENTEVAL}.")
+        raise KitError(f"{hub} does not keep the splits of SICK-R apart, so it has no {split}; {GET_SENTEVAL}.")
     dataset = load_hub(hub, _HUB_SPLITS.get(split, split), GET_SENTEVAL)
     columns = ("sentence1", "sentence2", "score")
     missing = [column for column in columns if column not in dataset.column_names]
@@ -174,8 +194,9 @@ def _from_hub(task: Task, split: str, check_counts: bool) -> SentencePairs:
     expected = task.counts[split]
     if task.name == "sickr" and len(scored) == _MTEB_SICKR_PAIRS:
         warnings.warn(
-            f"{hub} holds {_MTEB_SICKR_PAIRS:,} pairs, SICK's train, dev and test together: its score is mteb's, not "
-            f"that of the papers, which is over the {expected:,} test pairs; for theirs, {GET_SENTEVAL}.",
+            f"{hub} holds {_MTEB_SICKR_PAIRS:,} pairs: SICK's train, dev and test splits together. A score on them "
+            f"compares with mteb's, not with the papers', which use only the {expected:,} test pairs; for those, "
+            f"{GET_SENTEVAL}.",
             stacklevel=3,
         )
     elif check_counts and len(scored) != expected:

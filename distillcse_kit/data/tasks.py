@@ -1,4 +1,4 @@
-"""The sets of scored pairs that the kit knows: names, sizes, files and hub names."""
+"""The sets of scored pairs that the kit knows: their names, sizes, files and names on the hub."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Task:
 
     Attributes:
         name: the canonical name, such as ``sts12``.
-        title: as it is written in papers.
-        counts: the number of scored pairs of each split that there is; None where it is not fixed.
-        aliases: other names of the set and of its folder, in lower case and without punctuation.
-        hub: its name on the Hugging Face hub; None for what ships with the kit.
-        subsets: of a year of STS, the number of scored pairs of each subset, in SentEval's order.
-        files: of the other sets, the file of each split.
+        title: the name as papers write it.
+        counts: {split: number of scored pairs}; None if the number is not fixed.
+        aliases: names of the set and of its folder, in lower case and without punctuation.
+        hub: its name on the Hugging Face hub; None for sets that ship with the kit.
+        subsets: for a year of STS, {subset: number of scored pairs}, in SentEval's order.
+        files: for the other sets, {split: file name}.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Task:
     files: Mapping[str, str] = field(default_factory=dict)
 
     def file_names(self, split: str) -> list[str]:
-        """The files that hold a split."""
+        """Names of the files that hold a split."""
         if self.subsets:
             return [f"STS.{part}.{subset}.txt" for subset in self.subsets for part in ("input", "gs")]
         return [self.files[split]]
@@ -50,23 +50,18 @@ def _year(year: int, subsets: Mapping[str, int]) -> Task:
     )
 
 
+_SUBSETS = {
+    12: {"MSRpar": 750, "MSRvid": 750, "SMTeuroparl": 459, "surprise.OnWN": 750, "surprise.SMTnews": 399},
+    13: {"FNWN": 189, "headlines": 750, "OnWN": 561},
+    14: {"deft-forum": 450, "deft-news": 300, "headlines": 750, "images": 750, "OnWN": 750, "tweet-news": 750},
+    15: {"answers-forums": 375, "answers-students": 750, "belief": 375, "headlines": 750, "images": 750},
+    16: {"answer-answer": 254, "headlines": 249, "plagiarism": 230, "postediting": 244, "question-question": 209},
+}
+
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        _year(12, {"MSRpar": 750, "MSRvid": 750, "SMTeuroparl": 459, "surprise.OnWN": 750, "surprise.SMTnews": 399}),
-        _year(13, {"FNWN": 189, "headlines": 750, "OnWN": 561}),
-        _year(
-            14,
-            {"deft-forum": 450, "deft-news": 300, "headlines": 750, "images": 750, "OnWN": 750, "tweet-news": 750},
-        ),
-        _year(
-            15,
-            {"answers-forums": 375, "answers-students": 750, "belief": 375, "headlines": 750, "images": 750},
-        ),
-        _year(
-            16,
-            {"answer-answer": 254, "headlines": 249, "plagiarism": 230, "postediting": 244, "question-question": 209},
-        ),
+        *(_year(year, subsets) for year, subsets in _SUBSETS.items()),
         Task(
             "stsb",
             "STS-B",
@@ -90,11 +85,12 @@ TASKS: dict[str, Task] = {
 
 
 def plain_name(name: str) -> str:
+    """The name in lower case, letters and digits only: ``STS-B`` becomes ``stsb``."""
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def canonical_task(name: str) -> str:
-    """The name in ``TASKS`` of a set that may be written in another way: ``STS12``, ``STSBenchmark``, ``SICK-R``.
+    """The key in ``TASKS`` of a set written in any way, such as ``STS12``, ``STSBenchmark`` or ``SICK-R``.
 
     Raises:
         KitError: there is no such set.
@@ -102,4 +98,4 @@ def canonical_task(name: str) -> str:
     for task in TASKS.values():
         if plain_name(name) in task.aliases:
             return task.name
-    raise KitError(f"{name}: there is no such set of pairs; choose among {', '.join(TASKS)}, or give a file of pairs.")
+    raise KitError(f"{name}: there is no such set of pairs; choose one of {', '.join(TASKS)}, or give a file of pairs.")

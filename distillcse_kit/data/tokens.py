@@ -1,4 +1,4 @@
-"""Sentences as one flat array of token ids, computed once per tokenizer and corpus, and padded batch by batch."""
+"""A corpus as one flat array of token ids, which is computed once and then padded batch by batch."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class TokenizedText:
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens of each sentence, [n]."""
+        """Number of tokens of each sentence, int64 [n]."""
         return np.diff(self.starts)
 
     def rows(self, rows: Sequence[int] | np.ndarray, longest: int | None = None) -> list[np.ndarray]:
-        """The token ids of some sentences, each cut to ``longest``; [SEP] stays the last one."""
+        """Token ids of the sentences ``rows``, each cut to at most ``longest`` tokens; the last one stays [SEP]."""
         cut = []
         for row in rows:
             ids = self.ids[self.starts[row] : self.starts[row + 1]]
@@ -46,9 +46,9 @@ class TokenizedText:
 
     @staticmethod
     def write(path: Path, sentences: Sequence[str], tokenizer: Any, max_tokens: int, chunk: int = 1_000) -> None:
-        """Tokenise ``chunk`` sentences at a time into one .npy file: n, the starts, then the ids, all int32.
+        """Tokenise the sentences into one .npy file of int32: n, then the n + 1 starts, then all ids.
 
-        Memory is needed for a chunk and the starts only. A corpus has fewer than 2^31 tokens.
+        Only ``chunk`` sentences and the starts are in memory at a time. The corpus must have fewer than 2^31 tokens.
         """
         front = np.zeros(len(sentences) + 2, dtype=np.int32)
         front[0], starts = len(sentences), front[1:]
@@ -66,7 +66,11 @@ class TokenizedText:
 
     @classmethod
     def load(cls, path: Path) -> TokenizedText:
-        """Read what ``write`` wrote, memory-mapped; ValueError if it is damaged."""
+        """Memory-map a file that ``write`` wrote.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
         flat = np.load(path, mmap_mode="r", allow_pickle=False)
         n = int(flat[0]) if flat.ndim == 1 and len(flat) else -1
         starts = np.asarray(flat[1 : n + 2], dtype=np.int64) if n >= 0 else np.zeros(0, dtype=np.int64)
@@ -76,7 +80,7 @@ class TokenizedText:
 
 
 def _write_header(file: IO[bytes], count: int) -> None:
-    """The head of a .npy file of ``count`` int32; numpy pads it so that it is as long for every count."""
+    """The header of a .npy file of ``count`` int32. numpy pads it, so its length does not depend on ``count``."""
     np.lib.format.write_array_header_1_0(
         file, {"descr": np.dtype(np.int32).str, "fortran_order": False, "shape": (count,)}
     )
@@ -85,7 +89,7 @@ def _write_header(file: IO[bytes], count: int) -> None:
 def pad_rows(
     token_ids: Sequence[np.ndarray] | Sequence[Sequence[int]], pad_id: int, width: int | None = None
 ) -> Tensor:
-    """Token ids of N sentences -> long [N, L], padded with ``pad_id`` to the longest or to ``width``."""
+    """Token ids of N sentences -> long [N, L], padded with ``pad_id``; L is the longest length, or ``width``."""
     lengths = np.array([len(ids) for ids in token_ids])
     padded = np.full((len(lengths), width or lengths.max()), pad_id, dtype=np.int64)
     padded[np.arange(padded.shape[1]) < lengths[:, None]] = np.concatenate([np.asarray(ids) for ids in token_ids])

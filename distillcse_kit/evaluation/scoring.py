@@ -17,25 +17,45 @@ PAPER_TASKS = ("sts12", "sts13", "sts14", "sts15", "sts16", "stsb", "sickr")
 
 
 class Encodes(Protocol):
-    """Anything with sentence-transformers' ``encode``: an encoder of ours, or a SentenceTransformer."""
+    """Anything with sentence-transformers' ``encode``: the kit's ``SentenceEncoder``, or a ``SentenceTransformer``."""
 
-    def encode(self, sentences: list[str], /) -> np.ndarray: ...
-
-
-def spearman(predicted: np.ndarray | Sequence[float], gold: np.ndarray | Sequence[float]) -> float:
-    """Spearman's rank correlation x 100; nan where one side is constant."""
-    return 100 * float(spearmanr(predicted, gold).statistic)
+    def encode(self, sentences: list[str], /) -> np.ndarray:
+        """n sentences -> [n, d]."""
+        ...
 
 
-def pair_cosines(encoder: Encodes, pairs: SentencePairs) -> np.ndarray:
-    """The cosine of each pair, float64 [n]; a sentence that occurs several times is encoded once."""
-    different = sorted(set(pairs.first) | set(pairs.second))
-    row = {sentence: index for index, sentence in enumerate(different)}
-    vectors = np.asarray(encoder.encode(different), dtype=np.float64)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-12)
-    first = vectors[[row[sentence] for sentence in pairs.first]]
-    second = vectors[[row[sentence] for sentence in pairs.second]]
-    return (first * second).sum(axis=1)
+def evaluate_sts(encoder: Encodes, tasks: Sequence[str], data_dir: str | Path | None = None) -> dict[str, float]:
+    """Score an encoder on the test split of each task, as section 5 of the paper does.
+
+        score = 100 * Spearman(cos(f(x_i), f(y_i)), gold_i)   over all pairs (x_i, y_i) of the task
+
+    All pairs of a task give one correlation: the subsets of a year of STS are joined, not averaged.
+
+    **When to use it.** To compare encoders, the kit's or others, with each other and with published figures.
+
+    | input | what it is |
+    |---|---|
+    | ``encoder`` | anything with ``encode(list of n sentences) -> [n, d]``, such as a ``SentenceTransformer`` |
+    | ``tasks`` | names or paths that ``load_sts`` accepts; the seven of the paper are ``PAPER_TASKS`` |
+    | ``data_dir`` | folder with the published sets; None takes them from the Hugging Face hub |
+
+    Returns:
+        {task: Spearman x 100}, from -100 to 100; nan if all cosines are equal.
+
+    Raises:
+        KitError: a task is unknown, or a set is missing or damaged.
+
+    Reference:
+        Section 5 of the paper. SimCSE (Gao et al., EMNLP 2021), appendix B, compares this protocol with others.
+
+    Example:
+        >>> from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
+        >>> from distillcse_kit.evaluation import evaluate_sts
+        >>> scores = evaluate_sts(SentenceEncoder.load("micro"), ["kit"])
+        >>> round(scores["kit"])
+        29
+    """
+    return {task: score_pairs(encoder, load_sts(task, data_dir)) for task in tasks}
 
 
 def score_pairs(encoder: Encodes, pairs: SentencePairs) -> float:
@@ -43,27 +63,41 @@ def score_pairs(encoder: Encodes, pairs: SentencePairs) -> float:
     return spearman(pair_cosines(encoder, pairs), pairs.score)
 
 
-def evaluate_sts(encoder: Encodes, tasks: Sequence[str], data_dir: str | Path | None = None) -> dict[str, float]:
-    """Score an encoder on the test split of each task (section 5 of ``paper``'s protocol).
+def pair_cosines(encoder: Encodes, pairs: SentencePairs) -> np.ndarray:
+    """Cosine of each pair, float64 [n]."""
+    vectors, first, second = pair_vectors(encoder, pairs)
+    rows = unit(vectors)
+    return (rows[first] * rows[second]).sum(axis=1)
 
-    All pairs of a task together give one correlation; the subsets of a year are not averaged.
 
-    Args:
-        encoder: anything with ``encode(list of sentences) -> [n, d]``.
-        tasks: names that ``load_sts`` knows.
-        data_dir: folder with the sets; None takes them from the hub.
+def pair_vectors(encoder: Encodes, pairs: SentencePairs) -> tuple[np.ndarray, list[int], list[int]]:
+    """Encode every different sentence of the pairs once.
 
     Returns:
-        {task: Spearman x 100}.
-
-    Raises:
-        KitError: unknown task, or a set is missing or damaged.
+        (vectors [k, d] of the k different sentences, row of each first sentence [n], row of each second sentence [n]).
     """
-    return {task: score_pairs(encoder, load_sts(task, data_dir)) for task in tasks}
+    different = sorted(set(pairs.first) | set(pairs.second))
+    row_of = {sentence: row for row, sentence in enumerate(different)}
+    first, second = ([row_of[sentence] for sentence in side] for side in (pairs.first, pairs.second))
+    return np.asarray(encoder.encode(different)), first, second
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Each vector scaled to length 1: [..., d] -> float64 [..., d]. A vector of zeros stays zero.
+
+    float64, because sums over thousands of pairs must not lose digits.
+    """
+    wide = np.asarray(vectors, dtype=np.float64)
+    return wide / np.linalg.norm(wide, axis=-1, keepdims=True).clip(min=1e-12)
+
+
+def spearman(predicted: np.ndarray | Sequence[float], gold: np.ndarray | Sequence[float]) -> float:
+    """Spearman's rank correlation x 100; nan if one side is constant."""
+    return 100 * float(spearmanr(predicted, gold).statistic)
 
 
 def pairs_fingerprint(pairs: SentencePairs) -> str:
-    """A hash of the sentences and scores."""
+    """First 16 hexadecimal digits of the SHA-256 of the sentences and scores, in their order."""
     digest = hashlib.sha256()
     for row in zip(pairs.first, pairs.second, pairs.score, strict=True):
         digest.update("\t".join(map(str, row)).encode() + b"\n")
@@ -71,7 +105,7 @@ def pairs_fingerprint(pairs: SentencePairs) -> str:
 
 
 def first_pairs(pairs: SentencePairs, limit: int, seed: int = 0) -> SentencePairs:
-    """A random sample of ``limit`` pairs, the same for the same seed; all of them if limit is 0 or large."""
+    """A random sample of ``limit`` pairs, decided by the seed; all pairs if ``limit`` is 0 or as large as the set."""
     if not 0 < limit < len(pairs):
         return pairs
     chosen = sorted(np.random.default_rng(seed).choice(len(pairs), limit, replace=False).tolist())

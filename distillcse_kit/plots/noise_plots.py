@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from distillcse_kit.analysis.orders import TwoSamples
-from distillcse_kit.analysis.parts_of_variance import Component
+from distillcse_kit.analysis.parts_of_variance import VariancePart
 from distillcse_kit.analysis.teacher_noise import AveragingLaw, Spread, SpreadByRank, TopAgreement
 from distillcse_kit.plots.style import GREY, PALETTE
 
@@ -49,7 +49,7 @@ def spread_frame(spreads: Sequence[Spread]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def component_frame(components: Sequence[Component]) -> pd.DataFrame:
+def component_frame(components: Sequence[VariancePart]) -> pd.DataFrame:
     """Variance components as a table: standard deviation, its interval, and the share of the variance."""
     rows = {
         part.name: {
@@ -62,7 +62,7 @@ def component_frame(components: Sequence[Component]) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
-def draw_components(ax: Axes, components: Sequence[Component], teachers: int) -> None:
+def draw_components(ax: Axes, components: Sequence[VariancePart], teachers: int) -> None:
     """Standard deviation of each part of a single teacher's logits, and what a mean of all teachers leaves of it."""
     names = [part.name for part in components]
     values = [math.sqrt(max(part.variance, 0)) for part in components]

@@ -1,4 +1,4 @@
-"""Checkpoints of a training in progress: one safetensors file, whole or not at all, never a pickle."""
+"""Checkpoints of a training in progress: one safetensors file, written completely or not at all, never a pickle."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def save_checkpoint(
     """Write named groups of tensors, the optimiser's tensors, torch's random states, and plain values.
 
     Args:
-        path: the file; replaced at once when the new one is complete.
-        tensors: {group: {name: tensor}}, such as a model's state dict; group names hold no dot.
-        optimiser: its per-parameter tensors are kept; its settings are the caller's.
+        path: the file. An old one is replaced when the new one is complete.
+        tensors: {group: {name: tensor}}, such as a model's state dict. The name of a group has no dot.
+        optimiser: its tensors are saved, its settings are not.
         state: JSON values, such as the step.
 
     Raises:
@@ -35,7 +35,7 @@ def save_checkpoint(
     flat["random.cpu"] = torch.get_rng_state()
     if torch.cuda.is_available():
         flat["random.cuda"] = torch.cuda.get_rng_state()
-    # Tied weights share memory, which safetensors refuses: every tensor is written out on its own.
+    # safetensors refuses tied weights, because they share memory, so every tensor is copied.
     flat = {name: value.detach().cpu().contiguous().clone() for name, value in flat.items()}
     with new_file(path) as temporary:
         save_file(flat, temporary, metadata={"state": json.dumps(state)})
@@ -44,15 +44,16 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, optimiser: torch.optim.Optimizer, wanted: Collection[str]
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
-    """Read what ``save_checkpoint`` wrote, and set the optimiser and torch's random states to it.
+    """Read a checkpoint, and restore the optimiser and torch's global random states from it.
 
     Args:
-        path, optimiser: as there.
-        wanted: groups of tensors without which the caller cannot go on.
+        path: the file.
+        optimiser: gets the saved tensors; it must have the same parameters as the saved one.
+        wanted: groups of tensors that the caller needs.
 
     Returns:
-        (tensors by group, state), or None where there is no checkpoint; one that is damaged, or lacks a group because
-        another version wrote it, is deleted.
+        (tensors by group, state), or None if there is no usable checkpoint. A file that is damaged is deleted, and so
+        is one that lacks a group because another version of the kit wrote it.
     """
     if not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""Masked language modelling: batches, masking, the loss, and the training loop."""
+"""Masked language modelling: the settings, batches, masking, the loss, and the training loop."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from distillcse_kit.errors import KitError
 from distillcse_kit.training.checkpoint import load_checkpoint, save_checkpoint
 from distillcse_kit.training.word_pieces import SPECIAL_TOKENS
 
-CHECKPOINT_STEPS = 1_000  # a multiple of the loss curve's steps
+CHECKPOINT_STEPS = 1_000  # a multiple of the steps between two rows of the loss curve
 
 
 @dataclass(frozen=True)
 class PretrainingSettings:
-    """Everything that decides what micro encoder comes out, beside the text itself.
+    """Everything besides the text that decides what the micro encoder becomes.
 
     Attributes:
         vocabulary_size: word pieces, the five special tokens included.
@@ -81,17 +81,17 @@ class PretrainingSettings:
             )
 
     def rate_at(self, step: int) -> float:
-        """Learning rate of ``step`` (0-based): warm-up, plateau, linear decay to zero."""
+        """Learning rate at ``step``, counted from 0: linear warm-up, plateau, linear decay to zero."""
         warmup = max(1, round(self.warmup_share * self.steps))
         decay = max(1, round(self.decay_share * self.steps))
         return self.learning_rate * max(0.0, min(1.0, (step + 1) / warmup, (self.steps - step) / decay))
 
 
 def batches(text: TokenizedText, settings: PretrainingSettings, start_step: int = 0) -> Iterator[Tensor]:
-    """Endless batches of token ids [B, L], padded with 0: sentences of like length together, order by seed.
+    """Endless batches of token ids, long [B, L], padded with 0. Sentences of similar length share a batch.
 
-    The widths L are a few fixed numbers and B = tokens_per_batch // L, so that a compiled model sees few shapes.
-    Each epoch draws a new order from (seed, epoch); skipping ``start_step`` batches makes a resumed run see the rest.
+    L takes only a few fixed values and B = tokens_per_batch // L, so that a compiled model sees few shapes. The order
+    is drawn anew for each epoch from (seed, epoch). A resumed run skips the first ``start_step`` batches.
     """
     widths = np.array([width for width in (24, 40, 64) if width < settings.max_tokens] + [settings.max_tokens])
     bucket = np.searchsorted(widths, np.minimum(text.lengths, settings.max_tokens))
@@ -102,7 +102,7 @@ def batches(text: TokenizedText, settings: PretrainingSettings, start_step: int 
         for index, width in enumerate(widths):
             members = order_of.permutation(np.flatnonzero(bucket == index))
             rows = max(1, settings.tokens_per_batch // int(width))
-            # A batch short of rows would be a new shape: fill it up with other sentences of the same bucket.
+            # A batch with fewer rows would be a new shape, so the last one is filled up by repeating its sentences.
             for first in range(0, len(members), rows):
                 plan.append((int(width), np.resize(members[first : first + rows], rows)))
         for index in order_of.permutation(len(plan)):
@@ -116,12 +116,20 @@ def batches(text: TokenizedText, settings: PretrainingSettings, start_step: int 
 def mask_tokens(
     ids: Tensor, share: float, mask_id: int, vocabulary_size: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """BERT's masking with a fixed number of predictions: hide ``share`` of all positions of the batch.
+    """BERT's masking, with a fixed number M of predictions: ``share`` of all B L positions of the batch.
 
-    Of the chosen positions 80% become [MASK], 10% a random token, 10% stay. Special tokens are never chosen.
+    Of the chosen positions, 80% become [MASK], 10% become a random token and 10% stay. Special tokens are never chosen.
+
+    Args:
+        ids: token ids, long [B, L].
+        share: of the positions, in (0, 1].
+        mask_id: id of [MASK].
+        vocabulary_size: random tokens are drawn below this id.
+        generator: of all draws.
 
     Returns:
-        (input ids [B, L], flat positions [M], labels [M]); a label is -100 where the batch has too few real tokens.
+        (input ids [B, L], flat positions [M], labels [M]). If the batch has fewer than M ordinary tokens, the labels
+        of the others are -100, which the loss ignores.
     """
     ordinary = ids >= len(SPECIAL_TOKENS)
     draw = torch.rand(ids.shape, generator=generator).masked_fill(~ordinary, 2.0).flatten()
@@ -136,12 +144,13 @@ def mask_tokens(
 
 
 def masked_lm_loss(model: BertForMaskedLM, ids: Tensor, masked: Tensor, positions: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of the hidden tokens, a scalar.
+    """Mean cross-entropy of the hidden tokens, a scalar in nats.
 
-    The head runs on the hidden positions only: with 8,000 word pieces it would otherwise cost more than the encoder.
+    The head runs on the hidden positions only. With 8,000 word pieces, all positions would cost more than the encoder.
 
     Args:
-        ids, masked: token ids before and after masking, [B, L]. positions, labels: [M], from ``mask_tokens``.
+        ids, masked: token ids before and after masking, [B, L].
+        positions, labels: [M], from ``mask_tokens``.
     """
     hidden = model.bert(input_ids=masked, attention_mask=(ids != 0).long()).last_hidden_state
     logits = model.cls(hidden.flatten(0, 1)[positions])
@@ -149,8 +158,10 @@ def masked_lm_loss(model: BertForMaskedLM, ids: Tensor, masked: Tensor, position
 
 
 def new_micro_encoder(settings: PretrainingSettings, tokenizer: BertTokenizer, vectors: np.ndarray) -> BertForMaskedLM:
-    """A BERT of the wanted shape with random weights, its token embeddings started from ``vectors`` [V, d]."""
-    torch.manual_seed(settings.seed)
+    """A BERT with random weights, except that its word pieces start from ``vectors`` [V, d].
+
+    ``settings.seed`` decides the random weights; torch's global random state is restored afterwards.
+    """
     config = BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=settings.hidden_size,
@@ -161,9 +172,12 @@ def new_micro_encoder(settings: PretrainingSettings, tokenizer: BertTokenizer, v
         type_vocab_size=1,
         hidden_dropout_prob=settings.dropout,
         attention_probs_dropout_prob=settings.dropout,
-        attn_implementation="eager",  # type: ignore[call-arg]  # for short sentences on a processor faster than the fused kernels' backward pass
+        # On a processor, for short sentences, the backward pass is faster than that of the fused kernels.
+        attn_implementation="eager",  # type: ignore[call-arg]
     )
-    model = BertForMaskedLM(config)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(settings.seed)  # transformers draws from the global generator
+        model = BertForMaskedLM(config)
     with torch.no_grad():
         model.bert.embeddings.word_embeddings.weight[len(SPECIAL_TOKENS) :] = torch.from_numpy(
             vectors[len(SPECIAL_TOKENS) : len(tokenizer)]
@@ -172,7 +186,7 @@ def new_micro_encoder(settings: PretrainingSettings, tokenizer: BertTokenizer, v
 
 
 def new_optimiser(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-    """AdamW (0.9, 0.98) with weight decay on matrices only, as usual for transformers."""
+    """AdamW with betas (0.9, 0.98) and, as usual for transformers, weight decay on matrices only."""
     matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
@@ -181,7 +195,16 @@ def new_optimiser(model: nn.Module, learning_rate: float) -> torch.optim.Optimiz
 
 @dataclass
 class Pretraining:
-    """One pretraining in progress: model, optimiser, loss curve, and the checkpoint it goes on from."""
+    """A pretraining in progress.
+
+    Attributes:
+        settings: of the model and its training.
+        model, optimiser: being trained.
+        generator: of the masking.
+        checkpoint: file that ``save`` writes and ``resume`` reads.
+        step: steps taken so far.
+        curve: rows of the loss curve so far: step, loss in nats, tokens per second.
+    """
 
     settings: PretrainingSettings
     model: BertForMaskedLM
@@ -192,13 +215,16 @@ class Pretraining:
     curve: list[dict[str, float]] = field(default_factory=list)
 
     def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
+        """Write the checkpoint, completely or not at all."""
         tensors = {"model": self.model.state_dict(), "masking": {"generator": self.generator.get_state()}}
         save_checkpoint(self.checkpoint, tensors, self.optimiser, {"step": self.step, "curve": self.curve})
 
     def resume(self) -> None:
-        """Go on from the checkpoint if there is a whole one."""
-        if found := load_checkpoint(self.checkpoint, self.optimiser, ("model", "masking")):
+        """Continue from the checkpoint, if there is a complete one. torch's global random state stays as it is."""
+        # Nothing here draws from the global generators, so the states in the checkpoint are not needed.
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            found = load_checkpoint(self.checkpoint, self.optimiser, ("model", "masking"))
+        if found:
             tensors, state = found
             self.model.load_state_dict(tensors["model"])
             self.generator.set_state(tensors["masking"]["generator"])
@@ -208,7 +234,11 @@ class Pretraining:
 def run_pretraining(
     state: Pretraining, text: TokenizedText, tokenizer: BertTokenizer, compile_model: bool, every: int = 100
 ) -> None:
-    """Take the remaining steps; a row of the loss curve every ``every`` steps, now and then a checkpoint."""
+    """Take the remaining steps, with a row of the loss curve every ``every`` steps and regular checkpoints.
+
+    Raises:
+        KitError: the loss is not finite, or the disk is full.
+    """
     settings, model = state.settings, state.model
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     nn.Module.to(model, device).train()

@@ -1,8 +1,8 @@
-"""The micro encoder: a small BERT that learns English by masked language modelling on a plain text file.
+"""The micro encoder: a small BERT that learns English from plain text by masked language modelling.
 
-Four steps: a word-piece vocabulary; token embeddings from a truncated SVD of the positive PMI matrix (so that the
-model starts with the distributional meaning of its words, not with noise); masked LM training; a folder in the format
-that transformers and sentence-transformers load.
+There are four steps. Learn a word-piece vocabulary. Take the truncated SVD of the positive PMI matrix as token
+embeddings, so that the model starts with the meaning that words get from their neighbours, not with noise. Train on
+the masked-LM loss. Write a folder that transformers and sentence-transformers can load.
 """
 
 from __future__ import annotations
@@ -40,23 +40,27 @@ def pretrain(
     compile_model: bool = True,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Make a micro encoder from sentences; an interrupted pretraining goes on where it stopped.
+    """Make a micro encoder from sentences. A pretraining that was interrupted continues where it stopped.
 
     Args:
-        sentences: plain text, one sentence each. fingerprint: identifies them.
-        out: the model folder to write, beside ``pretraining.json`` (settings, loss curve, time).
+        sentences: the training text.
+        fingerprint: identifies the text, as ``corpus_fingerprint`` does.
+        out: the model folder to write. It also gets ``pretraining.json`` (settings, loss curve, time).
         settings: of the model and its training.
-        store: keeps vocabulary, token ids, vectors and the checkpoint.
-        compile_model: compile with torch.compile; needs a C++ compiler, repays itself after some hundred steps.
-        say: is told what is being done.
+        store: keeps the vocabulary, the token ids, the vectors and the checkpoint.
+        compile_model: use torch.compile. This needs a C++ compiler and pays off after some hundred steps.
+        say: is called with one line of text at each step of the work.
+
+    Returns:
+        ``out``.
 
     Raises:
-        KitError: ``out`` holds other things, the text is too poor for the settings, the loss is not finite, or the disk
-            is full.
+        KitError: ``out`` holds other files, the text has too few word pieces, the loss is not finite, or the disk is
+            full.
     """
     started = time.monotonic()
     if out.is_dir() and any(out.iterdir()) and not (out / "pretraining.json").is_file():
-        raise KitError(f"{out} holds other things, which the new encoder would replace; give --out a new folder.")
+        raise KitError(f"{out} holds other files, which the new encoder would replace; give --out a new folder.")
     content = {"settings": asdict(settings), "corpus": fingerprint}
     vocabulary = {"corpus": fingerprint, "sentences": settings.vocabulary_sentences, "size": settings.vocabulary_size}
     say(
@@ -103,7 +107,7 @@ def pretrain(
     )
     state.resume()
     if state.step:
-        say(f"Going on from step {state.step} of {settings.steps}.")
+        say(f"Continuing from step {state.step} of {settings.steps}.")
     run_pretraining(state, text, tokenizer, compile_model)
     minutes = (time.monotonic() - started) / 60
     about = content | {"curve": state.curve, "minutes_of_last_start": round(minutes, 1), "tokens": int(text.starts[-1])}

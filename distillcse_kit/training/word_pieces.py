@@ -1,4 +1,4 @@
-"""The micro encoder's vocabulary, and the vectors that its word pieces start from."""
+"""The micro encoder's vocabulary, and the vectors with which its word pieces start."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 def learn_vocabulary(sentences: list[str], size: int) -> list[str]:
-    """Learn a lower-cased word-piece vocabulary of at most ``size`` pieces, in the order of their ids.
+    """Learn a lower-case word-piece vocabulary of at most ``size`` pieces, special tokens included, in order of id.
 
-    The learner numbers pieces in the order of a random hash map; sorted, the same text gives the same ids, as long as
-    no two pieces tie for the last places.
+    The learner numbers its pieces in random order. They are sorted here, so that the same text gives the same ids,
+    unless pieces tie for the last places.
     """
     learner = BertWordPieceTokenizer(lowercase=True)
     learner.train_from_iterator(
@@ -27,7 +27,7 @@ def learn_vocabulary(sentences: list[str], size: int) -> list[str]:
 
 
 def new_tokenizer(pieces: list[str], max_tokens: int) -> BertTokenizer:
-    """The tokenizer of a vocabulary, in id order."""
+    """The tokenizer of a vocabulary that is given in order of id."""
     vocabulary = {piece: index for index, piece in enumerate(pieces)}
     return BertTokenizer(vocab=vocabulary, do_lower_case=True, model_max_length=max_tokens)
 
@@ -37,11 +37,23 @@ def ppmi_svd_embeddings(
 ) -> np.ndarray:
     """Word-piece vectors from co-occurrence counts: U sqrt(S) of the truncated SVD of the positive PMI matrix.
 
-    PPMI[w, c] = max(0, ln( n(w, c) n / (n(w) n(c)^0.75 / sum_c n(c)^0.75 * n) )), where n(w, c) counts c within
-    ``window`` places of w in the same sentence, each count weighted by 1 / distance (Levy & Goldberg 2014).
+        PPMI[w, c] = max(0, ln( p(w, c) / (p(w) p'(c)) ))
+
+        p(w, c) = n(w, c) / n,   p(w) = n(w) / n,   p'(c) = n(c)^smoothing / sum_c n(c)^smoothing
+
+    n(w, c) counts how often c is within ``window`` places of w in a sentence, each time weighted by 1 / distance; n(w),
+    n(c) and n are its sums (Levy and Goldberg, NeurIPS 2014; Levy, Goldberg and Dagan, TACL 2015).
+
+    Args:
+        text: the corpus as token ids.
+        vocabulary_size: number of word pieces.
+        dimensions: of the vectors.
+        window: largest distance that counts.
+        smoothing: exponent of the context's counts; below 1 it weakens rare contexts.
+        seed: of the randomised SVD.
 
     Returns:
-        float32 [vocabulary_size, dimensions], scaled to a standard deviation of 0.04: BERT's order of magnitude.
+        float32 [vocabulary_size, dimensions], scaled to a standard deviation of 0.04, which is common in BERT models.
     """
     sentence = np.repeat(np.arange(len(text.lengths)), text.lengths)
     counts = csr_matrix((vocabulary_size, vocabulary_size), dtype=np.float32)

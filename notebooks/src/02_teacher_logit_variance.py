@@ -225,7 +225,7 @@ print(f"so a typical target is wrong by a factor of about exp({centred.over_teac
 # numbers for one teacher:
 
 # %%
-parts = analysis.variance_components(analysis.disjoint_pairs(cosines), seed=seed)
+parts = analysis.variance_parts(analysis.disjoint_pairs(cosines), seed=seed)
 figure, ax = plots.new_axes(width=9, height=3)
 plots.draw_components(ax, parts, len(teachers))
 ax.set_title("Where the variance of a logit comes from, and what is left after averaging")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distillcse_kit.analysis.logits import batch_cosines, unit
+from distillcse_kit.analysis import batch_cosines, unit
 from distillcse_kit.config import DistillationSettings, Profile, TrainingSettings
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.experiments.ablation import Ablation, Knobs

@@ -1,4 +1,4 @@
-"""English word forms: articles, plurals, verbs."""
+"""English word forms: articles, plurals and verbs."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from functools import cache
 from itertools import pairwise
 
 from distillcse_kit.data.builtin.lexicon import load_lexicon
-
-# ---------------------------------------------------------------- English word forms
 
 VOWEL_SOUND = re.compile(
     r"(?!uni(?!n|m)|us[aeu]|eu|ewe|one\b|once|u-|ub)[aeiou]|hou?r\b|hour|heir|honor|honest|x-|ATM|8|11\b|18\b",
@@ -25,7 +23,7 @@ PARTICLES = frozenset({"up", "out", "off", "down", "away", "back", "over", "apar
 
 
 def article(phrase: str) -> str:
-    """``a`` or ``an``, by the first sound."""
+    """``a`` or ``an``, depending on the first sound."""
     return "an" if VOWEL_SOUND.match(phrase) else "a"
 
 
@@ -40,7 +38,7 @@ def _add_s(word: str) -> str:
 
 
 def plural(noun: str) -> str:
-    """Plural of a noun phrase: of its head ("flocks of sheep"), irregular where the lexicon says so."""
+    """Plural of a noun phrase. Its head changes ("flocks of sheep"); the lexicon lists irregular plurals."""
     cut = HEAD_END.search(noun)
     head, tail = (noun[: cut.start()], noun[cut.start() :]) if cut else (noun, "")
     first, _, last = head.rpartition(" ")
@@ -58,7 +56,7 @@ def plural(noun: str) -> str:
 
 
 def inflect(verb: str, form: str) -> str:
-    """The first word of a verb phrase in a form: base, third, past, participle or ing."""
+    """The verb phrase with its first word in one form: base, third, past, participle or ing."""
     first, space, rest = verb.partition(" ")
     return _inflect_word(first, form) + space + rest
 
@@ -93,7 +91,7 @@ def verb_group(
     negated: bool = False,
     question: bool = False,
 ) -> tuple[str, str]:
-    """The auxiliary that goes first, if any, and the rest: each word of the chain imposes the next one's form."""
+    """(the first auxiliary, if there is one; the rest). Each verb of the chain decides the form of the next one."""
     chain: list[tuple[str, str]] = []
     if tense == "future":
         chain.append(("will", "base"))
@@ -115,6 +113,7 @@ def verb_group(
 
 
 def finite(verb: str, past: bool, many: bool) -> str:
+    """The verb in the past or present tense, agreeing with a plural (``many``) or singular subject."""
     if verb == "will":
         return verb
     if verb == "be":
@@ -123,6 +122,7 @@ def finite(verb: str, past: bool, many: bool) -> str:
 
 
 def negate(auxiliary: str, contracted: bool) -> str:
+    """``is not`` or ``isn't``."""
     if not contracted:
         return f"{auxiliary} not"
     return "won't" if auxiliary == "will" else f"{auxiliary}n't"

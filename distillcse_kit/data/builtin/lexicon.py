@@ -9,14 +9,13 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-# ---------------------------------------------------------------- lexicon
-
 
 @dataclass(frozen=True)
 class Concept:
-    """One meaning with its wordings. Siblings share a ``family``; ``opposite`` names the antonym's ``id``, if any.
+    """One meaning and its wordings. Siblings share a ``family``; ``opposite`` is the ``id`` of the antonym, if any.
 
-    Nouns carry a mark: ``~`` mass noun, ``+`` plural only, ``=`` complete phrase. ``_`` in a verb: the object's place.
+    Some wordings carry a mark. A noun may begin with ``~`` (mass noun), ``+`` (plural only) or ``=`` (complete phrase).
+    In a verb, ``_`` marks where the object goes.
     """
 
     id: str
@@ -28,7 +27,7 @@ class Concept:
 
 @dataclass(frozen=True)
 class EventLine:
-    """Which agents do which actions to which objects with which means: one row of selectional restrictions."""
+    """Which agents can do which actions to which objects with which means."""
 
     agents: tuple[Concept, ...]
     actions: tuple[Concept, ...]
@@ -41,7 +40,7 @@ class EventLine:
 
 @dataclass(frozen=True)
 class Topic:
-    """All that can be said about one field of life."""
+    """Everything that can be said about one topic."""
 
     name: str
     events: tuple[EventLine, ...]
@@ -51,13 +50,13 @@ class Topic:
 
     @property
     def people(self) -> tuple[Concept, ...]:
-        """Those who can say or do something on purpose."""
+        """Agents who can say something or act on purpose."""
         return tuple(agent for line in self.events if line.kind == "people" for agent in line.agents)
 
 
 @dataclass(frozen=True)
 class Lexicon:
-    """The topics, and what all topics share."""
+    """All topics, and the words that they share."""
 
     topics: tuple[Topic, ...]
     times: dict[str, tuple[Concept, ...]]  # by tense
@@ -74,7 +73,7 @@ def _concept(text: str, family: str, topic: str, opposite: str = "") -> Concept:
 
 
 def _antonyms(text: str, family: str, topic: str) -> list[Concept]:
-    """``"open <> shut"``: two concepts that are each other's opposite; without ``<>``: one concept."""
+    """Two concepts that are each other's opposite (``"open <> shut"``), or a single one without ``<>``."""
     sides = text.split(" <> ")
     ids = [side.split("|")[0].strip() for side in sides]
     return [_concept(side, family, topic, ids[1 - i] if len(sides) == 2 else "") for i, side in enumerate(sides)]
@@ -85,14 +84,14 @@ def _siblings(text: str, family: str, topic: str, separator: str = ",") -> tuple
 
 
 def _classes(text: str, family: str, topic: str) -> tuple[Concept, ...]:
-    """``"onion, carrot; beef"``: siblings are separated by commas, classes by semicolons."""
+    """Commas separate siblings and semicolons separate classes: ``"onion, carrot; beef"``."""
     return tuple(c for i, part in enumerate(text.split(";")) for c in _siblings(part, f"{family}.{i}", topic))
 
 
 def _event_lines(
     topic: str, index: int, cast: dict[str, Any], places: str, shared: dict[str, Any]
 ) -> Iterator[EventLine]:
-    """A cast's own events, then those of its members with each other. Its own places, if any, replace the topic's."""
+    """First a cast's own events, then events among its members. Places of the cast replace those of the topic."""
     kind = next(iter(cast))
     places = cast.get("places", places)
     where = _siblings(places, f"{topic}/place", topic) if places else ()

@@ -1,4 +1,4 @@
-"""Pairs of scenes: how the second scene of a pair is made from the first."""
+"""Pairs of scenes: the kinds of change that turn the first scene of a pair into the second."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from distillcse_kit.data.builtin.lexicon import Concept, load_lexicon
 from distillcse_kit.data.builtin.scenes import MAIN_WEIGHTS, MINOR_PENALTIES, Scene, sample_scene
 from distillcse_kit.data.builtin.wording import Style, realise
 
-SHORTEST, LONGEST = 5, 25  # words a sentence
+SHORTEST, LONGEST = 5, 25  # words in a sentence
 
-SPLITS = {"dev": 0, "test": 1}  # of the five shares of all scenes; the corpus uses the other three
-
-# ---------------------------------------------------------------- pairs of scenes
+SPLITS = {"dev": 0, "test": 1}  # which of the five shares of all scenes; the corpus uses the other three
 
 
 @cache
 def families() -> dict[str, tuple[Concept, ...]]:
-    """The members of each family, in the lexicon's order."""
+    """{family: its concepts, in the lexicon's order}."""
     members: dict[str, dict[str, Concept]] = {}
 
     def add(concepts: Sequence[Concept]) -> None:
@@ -45,12 +43,13 @@ def families() -> dict[str, tuple[Concept, ...]]:
 
 
 def sibling_of(concept: Concept, rng: random.Random) -> Concept | None:
+    """A random other concept of the family, but not the opposite; None if there is none."""
     others = [other for other in families().get(concept.family, ()) if other.id not in (concept.id, concept.opposite)]
     return rng.choice(others) if others else None
 
 
 def replace_roles(scene: Scene, roles: Sequence[str], rng: random.Random) -> Scene | None:
-    """The scene with siblings in these roles; None where one has no sibling."""
+    """The scene with siblings in these roles; None if one of them has no sibling."""
     changed: dict[str, Any] = {role: sibling_of(getattr(scene, role), rng) for role in roles}
     if None in changed.values():
         return None
@@ -63,7 +62,7 @@ def _filled(scene: Scene, roles: Sequence[str]) -> list[str]:
 
 
 def _drop_details(scene: Scene, rng: random.Random) -> Scene | None:
-    """The scene, or the scene with one minor role left unsaid."""
+    """The scene itself or, sometimes, the scene without one of its minor roles."""
     roles = _filled(scene, ("means", "place", "manner", "quality", "reason"))
     return replace(scene, **{rng.choice(roles): None}) if roles and rng.random() < 0.3 else scene  # type: ignore[arg-type]
 
@@ -81,7 +80,7 @@ def _change_main(scene: Scene, rng: random.Random, how_many: int) -> Scene | Non
 
 
 def _contradict(scene: Scene, rng: random.Random) -> Scene | None:
-    """Negated, the opposite done, agent and object swapped, or another number of them."""
+    """The scene negated, with the opposite action, with agent and object swapped, or with another number of agents."""
     options: list[Scene] = [replace(scene, negated=not scene.negated)] if not scene.reason else []
     if scene.action.opposite:
         opposites = [c for c in families()[scene.action.family] if c.id == scene.action.opposite]
@@ -106,7 +105,7 @@ def _unrelated(scene: Scene, rng: random.Random) -> Scene | None:
 
 
 def _lure(scene: Scene, rng: random.Random) -> Scene | None:
-    """Another topic, but the same time, manner and counts: overlap without shared meaning."""
+    """A scene of another topic with the same time, manner and counts: word overlap without a common meaning."""
     other = _unrelated(scene, rng)
     if other is None or scene.time is None or not (scene.kind == other.kind == "event"):
         return None
@@ -120,12 +119,12 @@ def _topic_people(name: str) -> tuple[Concept, ...]:
     return next(topic.people for topic in load_lexicon().topics if topic.name == name)
 
 
-WORDING = ("alike", "free", "fresh")  # the same choices, independent choices, avoiding the other's wordings and form
+WORDING = ("alike", "free", "fresh")  # same choices; independent choices; other wordings and another form
 
 
 @dataclass(frozen=True)
 class PairKind:
-    """One way to get the second scene from the first, its share of the pairs, and the chances of each WORDING."""
+    """A way to make the second scene from the first, its share of all pairs, and the chances of each of WORDING."""
 
     name: str
     share: float
@@ -147,11 +146,12 @@ PAIR_KINDS = (
 
 
 def is_good_length(sentence: str) -> bool:
+    """Whether the sentence has 5 to 25 words."""
     return SHORTEST <= len(sentence.split()) <= LONGEST
 
 
 def _word_pair(first: Scene, second: Scene, seed: str, wording: str) -> tuple[str, str]:
-    """Both scenes in words, the second worded as WORDING says."""
+    """Both scenes in words; ``wording``, one of WORDING, says how the second is worded."""
     style = Style(seed)
     sentence = realise(first, style)
     if wording == "alike":
@@ -160,14 +160,14 @@ def _word_pair(first: Scene, second: Scene, seed: str, wording: str) -> tuple[st
 
 
 def scene_pairs(split: str, seed: int = 0) -> Iterator[tuple[str, Scene, Scene, str, str]]:
-    """Endless scenes of a split, two by two, with their sentences."""
+    """Endless pairs of a split: (kind, first scene, second scene, first sentence, second sentence)."""
     rng = random.Random(f"builtin pairs|{split}|{seed}")
     share = SPLITS[split]
     weights = [kind.share for kind in PAIR_KINDS]
     number = 0
     while True:
         kind = rng.choices(PAIR_KINDS, weights)[0]
-        while True:  # a scene that the kind can change, without leaving the split
+        while True:  # until a scene comes that this kind can change without leaving the split
             first = sample_scene(rng)
             second = kind.change(first, rng) if first.share == share else None
             if second is None or second.share != share or first.question != second.question:

@@ -1,22 +1,19 @@
-"""The built-in corpus: sentences that state generated scenes, and pairs whose gold similarity follows from the scenes.
+"""Scenes, which are meanings that sentences can state, and the gold similarity of two scenes.
 
-Nothing is downloaded. A lexicon (``lexicon/``, plain JSON) holds concepts of everyday topics, each with wordings that
-mean the same. A :class:`Scene` picks concepts for its roles (who does what to whom, with what, where, when, how, why);
-:func:`realise` words a scene in one of many ways. Two wordings of one scene are paraphrases although they may share no
-content word, and two scenes that differ in one role can be worded almost alike: overlap misleads, meaning does not.
-
-**Gold similarity** of scenes a and b (:func:`gold_similarity`), on the 0..5 scale of the STS rubric::
+**Gold similarity** of scenes a and b (:func:`gold_similarity`), on the 0 to 5 scale of STS::
 
     gold(a, b) = 5 * (sum_r w_r s_r / sum_r w_r)^1.5 * prod_m (1 - p_m (1 - s_m)) * (1/2 if one of the two is negated)
 
     r: the main roles that a or b fills: action (w = 4), object (4), agent (3)
     m: the minor roles: means, reason, place, time, manner, the agent's quality, the counts; p_m is in MINOR_PENALTIES
-    s: 1 same concept; 0.45 siblings (onion, carrot); 0.3 other concept of the topic; 0.1 opposites (open, close);
-       0 otherwise. Agent and object that changed places have s = 0.5 each. A minor role that only one scene fills: 0.5.
+       (COUNT_PENALTY for the counts)
+    s: 1 for the same concept, 0.45 for siblings (onion, carrot), 0.3 for other concepts of the topic, 0.1 for opposites
+       (open, close), 0 otherwise. If agent and object have changed places, s = 0.5 for each. If only one scene fills a
+       minor role, s = 0.5.
 
-Minor roles only ever subtract: that two things happened on a Monday does not make them alike. The exponent makes
-differences in several main roles count more than their sum, as the rubric does: one detail of three is "roughly
-equivalent", two are "share some details", three are "same topic".
+Minor roles can only lower the score: two events are not alike because both happened on a Monday. The exponent makes
+differences in several main roles count more than their sum, as the rubric of STS does: with one of three different,
+two sentences are "roughly equivalent"; with two, they "share some details"; with three, they have the "same topic".
 """
 
 from __future__ import annotations
@@ -44,15 +41,13 @@ SHARES = 5
 
 MUTUAL = 0.1  # chance of an event in which one agent acts on another
 
-# ---------------------------------------------------------------- scenes and their similarity
-
 
 @dataclass(frozen=True)
 class Scene:
     """A meaning: the concepts that fill the roles. ``kind`` is "event", "state" or "use".
 
-    A state is said of its object by its agent ("The cook says that the soup is hot", the action is the property); in a
-    use the agent is the user, the object the tool and the action the purpose.
+    In a state, the agent says something of the object, and the action is the property ("The cook says that the soup is
+    hot"). In a use, the agent is the user, the object is the tool and the action is the purpose.
     """
 
     topic: str
@@ -74,18 +69,18 @@ class Scene:
 
     @property
     def core(self) -> str:
-        """Which event it is, whoever is its agent and whoever its object; decides the share of the scenes it is in."""
+        """Identifies the event; swapping agent and object does not change it. The event's share depends on it alone."""
         participants = sorted(concept.id for concept in (self.agent, self.object) if concept)
         return "|".join([self.action.id, *participants])
 
     @property
     def share(self) -> int:
-        """0..4; hashed, so that dev, test and corpus have no event in common, whatever their seeds."""
+        """0..4, a hash of the event, so that dev, test and corpus have no event in common, whatever their seeds."""
         return zlib.crc32(self.core.encode()) % SHARES
 
 
 def concept_similarity(a: Concept | None, b: Concept | None, one_sided: float = 0.0) -> float:
-    """s in the module's equation; ``one_sided`` if only one of the two is there."""
+    """s in the module's equation; ``one_sided`` if only one of the two is given."""
     if a is None or b is None:
         return 1.0 if a is b else one_sided
     if a.id == b.id:
@@ -98,14 +93,14 @@ def concept_similarity(a: Concept | None, b: Concept | None, one_sided: float = 
 
 
 def _count_similarity(a: int, b: int) -> float:
-    """One, several or exactly n: "several" agrees with any n > 1, half."""
+    """1 if equal. "Several" (0) and an exact number above 1 agree by half."""
     if a == b:
         return 1.0
     return 0.5 if 0 in (a, b) and 1 not in (a, b) else 0.0
 
 
 def _is_swapped(a: Scene, b: Scene) -> bool:
-    """Man bites dog, dog bites man."""
+    """Whether agent and object have changed places: man bites dog, dog bites man."""
     if not (a.agent and a.object and b.agent and b.object) or a.agent.id == a.object.id:
         return False
     return a.agent.id == b.object.id and a.object.id == b.agent.id
@@ -124,7 +119,7 @@ def _main_share(a: Scene, b: Scene) -> float:
 
 
 def _time_similarity(a: Scene, b: Scene) -> float:
-    """The tense is part of the time: "chopped" and "will chop" differ though neither says when."""
+    """The tense is part of the time: "chopped" and "will chop" differ, although neither says when."""
     if a.time and b.time:
         return concept_similarity(a.time, b.time) if a.tense == b.tense else 0.0
     same_tense = a.tense == b.tense
@@ -132,7 +127,7 @@ def _time_similarity(a: Scene, b: Scene) -> float:
 
 
 def gold_similarity(a: Scene, b: Scene) -> float:
-    """Similarity in meaning, 0..5, by the equation in the module's docstring; 5 for a scene and itself."""
+    """Similarity in meaning, 0 to 5, by the equation in the module's docstring; 5 for equal scenes."""
     score: float = 5.0 * _main_share(a, b) ** EXPONENT
     for role, penalty in MINOR_PENALTIES.items():
         if role == "time":
@@ -143,9 +138,6 @@ def gold_similarity(a: Scene, b: Scene) -> float:
     for first, second in ((a.agent_count, b.agent_count), (a.object_count, b.object_count)):
         score *= 1.0 - COUNT_PENALTY * (1.0 - _count_similarity(first, second))
     return score * (NEGATION_FACTOR if a.negated != b.negated else 1.0)
-
-
-# ---------------------------------------------------------------- sampling scenes
 
 
 def _maybe(rng: random.Random, chance: float, options: Sequence[Concept]) -> Concept | None:

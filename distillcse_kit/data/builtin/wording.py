@@ -1,4 +1,4 @@
-"""From scenes to sentences."""
+"""From a scene to an English sentence: the choice of words and of the sentence's form."""
 
 from __future__ import annotations
 
@@ -20,19 +20,17 @@ from distillcse_kit.data.builtin.english import (
 from distillcse_kit.data.builtin.lexicon import Concept
 from distillcse_kit.data.builtin.scenes import Scene
 
-# ---------------------------------------------------------------- from scenes to sentences
-
 
 @dataclass(frozen=True)
 class Style:
-    """All choices of wording, each drawn from (seed, name of the choice): the same seed words like scenes alike."""
+    """Makes all choices of wording. Each depends on the seed and the choice's name, so one seed words scenes alike."""
 
     seed: str
-    avoid: frozenset[str] = frozenset()  # wordings and forms that another sentence has used
+    avoid: frozenset[str] = frozenset()  # choices that another sentence has made
     used: set[str] = field(default_factory=set)
 
     def choose(self, decision: str, options: Sequence[str]) -> str:
-        """One of the options, if possible one that is not to be avoided."""
+        """One of the options, if possible one that is not in ``avoid``."""
         options = [option for option in options if f"{decision}:{option}" not in self.avoid] or list(options)
         digest = blake2b(f"{self.seed}|{decision}".encode(), digest_size=8).digest()
         chosen = options[int.from_bytes(digest, "big") % len(options)]
@@ -46,7 +44,7 @@ class Style:
 
 @dataclass(frozen=True)
 class Phrase:
-    """A noun phrase and whether the verb agrees with it in the plural."""
+    """A noun phrase, and whether its verb is plural."""
 
     text: str
     many: bool
@@ -70,7 +68,7 @@ def _noun_phrase(noun: str, count: int, quality: str, definite: bool, digits: bo
 
 
 def _clause_in_tense(clause: str, tense: str) -> str:
-    """The bracketed verb of a reason, in the past where the sentence is: "the guests [are] hungry"."""
+    """The clause with its bracketed verb in the sentence's tense: "the guests [are] hungry" becomes "... were ..."."""
 
     def in_tense(match: re.Match[str]) -> str:
         verb = match[1]
@@ -109,7 +107,7 @@ def _sentence(*parts: str, end: str = ".") -> str:
 
 
 class _EventWriter:
-    """Words one event; the forms are its public methods' names."""
+    """Puts one event into words. Each form of sentence is a public method; its docstring is an example."""
 
     def __init__(self, scene: Scene, style: Style) -> None:
         assert scene.agent is not None
@@ -135,7 +133,7 @@ class _EventWriter:
         self.aspect = _aspect(scene, style)
 
     def forms(self) -> list[str]:
-        """The forms that suit the scene, common ones several times."""
+        """Names of the forms that suit the scene; common ones are listed several times."""
         scene = self.scene
         if scene.question:
             return ["question"]
@@ -168,10 +166,12 @@ class _EventWriter:
         return f"{auxiliary} {_with_object(rest, self.object.text)}".strip()
 
     def plain(self) -> str:
+        """A cook chopped the onion in the kitchen last night."""
         predicate = self._predicate(self.agent.many)
         return _sentence(self.agent.text, predicate, self.means, self.manner, self.place, self.time, self.reason)
 
     def fronted(self) -> str:
+        """In the kitchen, a cook chopped the onion last night."""
         fillers = {role: text for role in ("time", "place", "reason") if (text := getattr(self, role))}
         front = self.style.choose("front", list(fillers))
         rest = [fillers[role] for role in ("place", "time", "reason") if role in fillers and role != front]
@@ -179,10 +179,12 @@ class _EventWriter:
         return _sentence(fillers[front] + ",", self.agent.text, predicate, self.means, self.manner, *rest)
 
     def located(self) -> str:
+        """A cook in the kitchen chopped the onion last night."""
         predicate = self._predicate(self.agent.many)
         return _sentence(self.agent.text, self.place, predicate, self.means, self.manner, self.time, self.reason)
 
     def passive(self) -> str:
+        """The onion was chopped by a cook in the kitchen last night."""
         auxiliary, rest = self._verbs(self.object.many, passive=True)
         by = f"by {self.agent.text}"
         return _sentence(
@@ -190,16 +192,19 @@ class _EventWriter:
         )
 
     def cleft(self) -> str:
+        """It was a cook that chopped the onion in the kitchen last night."""
         be = "was" if self.scene.tense == "past" else "is"
         predicate = self._predicate(self.agent.many)
         return _sentence("it", be, self.agent.text, "that", predicate, self.means, self.manner, self.place, self.time)
 
     def there_is(self) -> str:
+        """There was a cook in the kitchen chopping the onion."""
         be = finite("be", self.scene.tense == "past", self.new_agent.many)
         doing = _with_object(inflect(self.verb, "ing"), self.object.text)
         return _sentence("there", be, self.new_agent.text, self.place, doing, self.means, self.manner)
 
     def headline(self) -> str:
+        """Cook chops onion in kitchen."""
         many = self.agent.many
         predicate = _with_object(
             finite(self.verb.split()[0], False, many) + self.verb[len(self.verb.split()[0]) :], self.object.text
@@ -208,6 +213,7 @@ class _EventWriter:
         return _sentence(re.sub(r"\b(?:the|a|an|several|some) ", "", words))
 
     def question(self) -> str:
+        """Did a cook chop the onion in the kitchen last night?"""
         auxiliary, rest = self._verbs(self.agent.many)
         predicate = _with_object(rest, self.object.text)
         parts = (self.means, self.manner, self.place, self.time)

@@ -1,11 +1,11 @@
-"""Variance components: unbiased, found again where they were planted, and the same as by the definition."""
+"""The parts of variance: unbiased, found again where they were planted, and the same as by the definition."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from distillcse_kit.analysis.parts_of_variance import disjoint_pairs, mean_squares, variance_components
+from distillcse_kit.analysis.parts_of_variance import disjoint_pairs, mean_squares, variance_parts
 from distillcse_kit.errors import KitError
 
 
@@ -40,7 +40,7 @@ def test_planted_variances_lie_in_their_intervals(truth: tuple[float, float, flo
     draw = np.random.default_rng(1)
     inside, found = np.zeros(3), []
     for number in range(100):
-        parts = variance_components(planted(draw, 16, 300, *truth), draws=2_000, seed=number)
+        parts = variance_parts(planted(draw, 16, 300, *truth), draws=2_000, seed=number)
         inside += [part.low <= value <= part.high for part, value in zip(parts, truth, strict=True)]
         found.append([part.variance for part in parts])
     assert inside.min() >= 90
@@ -54,7 +54,7 @@ def test_the_interaction_is_what_a_mean_of_all_teachers_divides_by_their_number(
     draw = np.random.default_rng(3)
     logits = planted(draw, 16, 20_000, 0.01, 0.002, 0.008)
     halves = logits[:8].mean(axis=0), logits[8:].mean(axis=0)
-    pair, _, interaction = variance_components(logits)
+    pair, _, interaction = variance_parts(logits)
     assert np.cov(*halves)[0, 1] == pytest.approx(pair.variance, rel=0.05)
     assert np.var(halves[0] - halves[1], ddof=1) / 2 == pytest.approx(interaction.variance / 8, rel=0.05)
 
@@ -69,14 +69,14 @@ def test_disjoint_pairs_share_no_sentence(n: int) -> None:
 
 
 def test_shares_sum_to_one_and_names_are_in_order() -> None:
-    parts = variance_components(planted(np.random.default_rng(0), 4, 30, 0.1, 0.1, 0.1))
+    parts = variance_parts(planted(np.random.default_rng(0), 4, 30, 0.1, 0.1, 0.1))
     assert [part.name for part in parts] == ["pair", "teacher", "interaction"]
     assert sum(part.share for part in parts) == pytest.approx(1)
     assert all(0 <= part.low < part.high for part in parts)
 
 
 def test_logits_without_any_variance_have_none() -> None:
-    assert [(part.variance, part.share) for part in variance_components(np.full((2, 3), 0.5))] == [(0, 0)] * 3
+    assert [(part.variance, part.share) for part in variance_parts(np.full((2, 3), 0.5))] == [(0, 0)] * 3
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,6 @@ def test_logits_without_any_variance_have_none() -> None:
 )
 def test_what_cannot_be_split_is_one_sentence(logits: np.ndarray, message: str) -> None:
     with pytest.raises(KitError, match=message):
-        variance_components(logits)
+        variance_parts(logits)
     with pytest.raises(KitError, match="confidence is 1"):
-        variance_components(np.zeros((2, 2)), confidence=1)
+        variance_parts(np.zeros((2, 2)), confidence=1)

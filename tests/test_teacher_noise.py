@@ -1,4 +1,4 @@
-"""The statistics of notebook 02 against loops, scipy, closed forms, and simulations whose truth is known."""
+"""Spreads, orders and averaging against loops, scipy, closed forms, and simulations whose truth is known."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_teachers_vectors_are_the_stored_rows_at_length_1() -> None:
         analysis.teacher_vectors([stored[0], stored[1][:, :3]], rows)
 
 
-# ---------------------------------------------------------------- Table 1
+# ---------------------------------------------------------------- orders: Table 1
 
 
 def test_gaussian_kl_is_the_integral() -> None:
@@ -110,7 +110,7 @@ def stats_cosine(a: np.ndarray, b: np.ndarray) -> float:
     return cosine(a, b)
 
 
-# ---------------------------------------------------------------- Table 2
+# ---------------------------------------------------------------- spread: Table 2
 
 
 def test_a_planted_spread_is_found() -> None:
