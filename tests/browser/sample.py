@@ -1,6 +1,6 @@
-"""Small data for each explorer, read by the notebook in the browser and by the tests: both compute with the same.
+"""Small data for each explorer. The notebook in the browser and the tests both compute with it.
 
-It is copied beside the notebook, and so imports nothing of the tests.
+It is copied beside the notebook, and so imports nothing from the tests.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STUDENTS = {1: [60.0, 61.0], 4: [63.0, 63.5]}
 
 
 def cosines() -> np.ndarray:
-    """Of four teachers on two batches of 16 sentences, [4, 2, 16, 16]."""
+    """Cosines of four teachers on two batches of 16 sentences, [4, 2, 16, 16]."""
     draw = np.random.default_rng(0)
     shared, own = draw.normal(size=(1, 2, N, 12)), draw.normal(size=(TEACHERS, 2, N, 12))
     return batch_cosines(unit(shared + 0.6 * own + 0.4))
@@ -42,7 +42,7 @@ def batches() -> list[list[str]]:
 
 
 def graded_pairs() -> tuple[np.ndarray, list[float]]:
-    """The teachers' cosines of 40 graded pairs, [4, 40], and the grades."""
+    """Cosines of 40 graded pairs under each teacher, [4, 40], and the grades."""
     draw = np.random.default_rng(1)
     gold = draw.normal(size=40)
     return gold + draw.normal(size=(TEACHERS, 40)), gold.tolist()

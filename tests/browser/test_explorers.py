@@ -1,4 +1,4 @@
-"""Each explorer in a browser: moved by keys, it shows what the library computes for its new state."""
+"""Each explorer in a browser: moved by keys, it shows what the library computes for the new state."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KINDS = ["group-p", "teacher-variance", "ensemble", "training-monitor", "ablatio
 
 @pytest.fixture(scope="module")
 def folder(server: Any) -> Path:
-    """Where the notebook of all explorers is, and works."""
+    """Where the notebook of all explorers lies and runs."""
     return write_small_notebook(server.folder)
 
 
@@ -66,13 +66,13 @@ TEXTS = sample.batches()
 
 
 def as_computed(shown: Shown, explorer: Explorer) -> None:
-    """The picture in the browser is that of the explorer here, once it is put into the state that the browser shows."""
+    """The browser's picture equals that of the explorer here, put into the browser's state."""
     for name, value in shown.state.items():
         setattr(explorer, name, tuple(value) if isinstance(value, list) else value)
     assert shown.picture == explorer.image.value
 
 
-# ---------------------------------------------------------------- what all of them promise
+# ---------------------------------------------------------------- what they all promise
 
 
 @pytest.mark.parametrize("shown", KINDS, indirect=True)
@@ -90,21 +90,21 @@ def test_everything_fits_a_window_of_1280_pixels(shown: Shown) -> None:
     )
     assert cut_off == []
     to_the_words, _, page = shown.heights
-    assert to_the_words <= page, "from the title to the words is more than a window of 800 pixels shows"
+    assert to_the_words <= page, "the words begin below what a window of 800 pixels shows"
 
 
 # ---------------------------------------------------------------- one by one
 
 
 def group_p_words(p: float, seed: int, row: int = 0) -> str:
-    """What the first two lines say of a state."""
+    """The first two lines of the words, up to the share that moves."""
     order = np.roll(np.arange(sample.N), -row)
     batch = torch.from_numpy(COSINES[0, 0][np.ix_(order, order)]).float()
     found = analysis.row_groups(batch, 0, p, 1.0, 0.01, seed)
     moved = 0.5 * float(np.abs(found.after - found.before).sum())
     return (
         f"{len(found.sizes)} groups of {', '.join(map(str, found.sizes))} logits, cut by a softmax at temperature 1 "
-        f"(the targets' is 0.01).\nThis shuffle moves {moved:.0%}"
+        f"(targets: 0.01).\nThis shuffle moves {moved:.0%}"
     )
 
 
@@ -152,9 +152,9 @@ def test_ensemble(shown: Shown) -> None:
     pairs, gold = sample.graded_pairs()
     shown.press(shown.control("teachers").locator(".dk-box-0 input"), "Space", teachers=[1, 2, 3])
     shown.says("Mean of 3 of 4 teachers: seeds 1, 2, 3.")
-    shown.says(f"{100 * stats.spearmanr(pairs[1:].mean(axis=0), gold)[0]:.2f}. Each of them alone")
+    shown.says(f"{100 * stats.spearmanr(pairs[1:].mean(axis=0), gold)[0]:.2f} on dev. Each of them alone")
     shown.press(shown.control("row").locator("select"), "4", row=4)
-    # A row in which these three differ from all four.
+    # In this row, these three teachers differ from all four.
     cosines = np.delete(COSINES[1:, 0].mean(axis=0)[4], 4)
     q = np.exp(cosines / 0.01 - np.max(cosines / 0.01))
     nearest = np.delete(sample.SENTENCES[: sample.N], 4)[cosines.argmax()]
