@@ -1,4 +1,4 @@
-"""What all explorers promise: traits and controls in step, one picture a state, nothing hidden, typed text escaped."""
+"""What all explorers promise: controls follow traits, one picture per state, no hidden error, typed text is escaped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from distillcse_kit.explorers.sheet import Sheet, png_of
 
 
 class PowerExplorer(Explorer):
-    """x to a power that is never above x; the smallest explorer that uses all that the base has."""
+    """x to a power of at most x + 1; the smallest explorer that uses everything in the base."""
 
     title, first, look = "Powers & <roots>", "move x", "how it grows"
     x = traitlets.Float(1.0)
@@ -82,7 +82,7 @@ def test_the_picture_is_a_png_of_the_state_that_can_be_traced(power: PowerExplor
     assert len(set(pictures)) == 3
 
 
-def test_a_state_looks_the_same_whatever_was_drawn_before(power: PowerExplorer) -> None:
+def test_a_state_looks_the_same_whatever_was_drawn_before_it(power: PowerExplorer) -> None:
     power.x = 3.0
     first = power.image.value
     power.x, power.x = 9.5, 3.0
@@ -106,7 +106,7 @@ def test_text_is_escaped_and_has_no_colour_of_its_own(power: PowerExplorer) -> N
     assert "Try first:" in heading and "move x" in heading and "how it grows" in heading
 
 
-def test_an_exception_is_raised_and_shown_and_the_next_move_mends_it(power: PowerExplorer) -> None:
+def test_an_exception_is_raised_and_shown_until_the_next_move(power: PowerExplorer) -> None:
     with pytest.raises(ValueError, match="lost"):
         power.controls["x"].value = 6.5
     assert "&lt;script&gt;lost" in power.words.value and "Traceback" in power.words.value
@@ -115,7 +115,7 @@ def test_an_exception_is_raised_and_shown_and_the_next_move_mends_it(power: Powe
     assert "Traceback" not in power.words.value and power.image.value
 
 
-def test_a_mistake_of_the_user_is_shown_as_one_sentence(power: PowerExplorer) -> None:
+def test_an_error_of_the_user_is_shown_as_one_sentence(power: PowerExplorer) -> None:
     with pytest.raises(KitError):
         power.x = 7.5
     assert "Choose &lt;another&gt; x." in power.words.value and "Traceback" not in power.words.value
@@ -182,7 +182,7 @@ def test_checkboxes_are_one_control_with_any_subset() -> None:
 
 
 def test_labels_fit_into_their_width() -> None:
-    """Every label that an explorer gives a control: a cut one would read as another word."""
+    """Every label of a control: one that is cut off would read as another word."""
     import re
 
     sources = Path(base.__file__).parent.glob("*.py")

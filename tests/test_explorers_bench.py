@@ -1,4 +1,4 @@
-"""The bench of explorers moves what there is to move, and gives its times as milliseconds."""
+"""The bench of explorers moves every control and gives its times in milliseconds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_all_explorers_are_measured() -> None:
     assert made == {kind.__name__ for kind in Explorer.__subclasses__() if kind.__module__.startswith("distillcse_kit")}
 
 
-def test_times_are_said_beside_what_is_wanted(
+def test_times_are_printed_beside_the_limit(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(bench, "MAKERS", {"fast": bench.MAKERS["training monitor"], "slow": bench.MAKERS["Group-P"]})

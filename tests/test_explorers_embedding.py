@@ -1,4 +1,4 @@
-"""The embedding explorer against cosines by hand, on encoders that count words; what is typed stays text."""
+"""The embedding explorer against cosines by hand, on encoders that count words; typed text stays text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TYPED = ["the cat sees the sea", "a dog", "my house & <b>garden</b>"]
 
 
 class Counting:
-    """Letters or words counted: an encoder that needs no training."""
+    """Counts letters or words: an encoder that needs no training."""
 
     def __init__(self, by_word: bool) -> None:
         self.by_word, self.asked = by_word, []  # type: ignore[var-annotated]
@@ -62,13 +62,13 @@ def test_neighbours_are_those_of_each_encoder(explorer: EmbeddingExplorer, focus
         assert SAMPLE[order[0]] in rows[0] or found[order[0]] - found[order[1]] < 1e-5
 
 
-def test_the_most_alike_of_the_typed_are_named(explorer: EmbeddingExplorer) -> None:
+def test_the_most_similar_typed_pair_is_named(explorer: EmbeddingExplorer) -> None:
     said = []
     for label, by_word in (("words", True), ("letters", False)):
         found = np.triu(cosines(by_word, TYPED, TYPED), 1)
         i, j = np.unravel_index(np.argmax(found), found.shape)
         said.append(f"{label}: {i + 1} and {j + 1} ({found[i, j]:.2f})")
-    assert f"Most alike under {'; '.join(said)}." in explorer.words.value
+    assert f"Most similar pair under {'; under '.join(said)}." in explorer.words.value
 
 
 def test_typed_text_is_text(explorer: EmbeddingExplorer) -> None:
@@ -87,14 +87,14 @@ def test_each_sentence_is_embedded_once(explorer: EmbeddingExplorer, encoders: d
     assert encoders["words"].asked == [*SAMPLE, *TYPED, "new"]
 
 
-def test_blank_lines_do_not_count_and_more_than_five_are_said(explorer: EmbeddingExplorer) -> None:
+def test_blank_lines_do_not_count_and_a_sentence_says_that_five_do(explorer: EmbeddingExplorer) -> None:
     explorer.text = "\n one  two \n\n   \n three"
     assert explorer.typed == ["one two", "three"] and "Only the first" not in explorer.words.value
     explorer.text = "\n".join(f"line {i}" for i in range(8))
     assert len(explorer.typed) == MOST_TYPED and "Only the first 5 lines count." in explorer.words.value
 
 
-def test_nothing_typed_and_one_sentence_are_said(explorer: EmbeddingExplorer) -> None:
+def test_a_sentence_says_that_nothing_or_only_one_sentence_is_typed(explorer: EmbeddingExplorer) -> None:
     explorer.focus = 2
     explorer.text = " \n "
     assert "Nothing is typed" in explorer.words.value and explorer.controls["focus"].disabled
@@ -106,7 +106,7 @@ def test_nothing_typed_and_one_sentence_are_said(explorer: EmbeddingExplorer) ->
     )
 
 
-def test_fewer_lines_take_the_focus_along(explorer: EmbeddingExplorer) -> None:
+def test_the_focus_moves_up_when_its_line_is_deleted(explorer: EmbeddingExplorer) -> None:
     explorer.focus = 2
     explorer.text = "one\ntwo"
     assert explorer.focus == 1 == explorer.controls["focus"].value
@@ -149,7 +149,7 @@ def test_topics_are_groups_and_rare_ones_are_others(encoders: dict[str, Counting
         ({"topics": TOPICS[:4]}, "4 topics for 12"),
     ],
 )
-def test_what_does_not_belong_together_is_refused(
+def test_data_that_do_not_fit_together_are_refused(
     encoders: dict[str, Counting], changes: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(KitError, match=sentence):

@@ -1,4 +1,4 @@
-"""The ensemble explorer, and what it says of a subset of teachers, against sums by hand."""
+"""The ensemble explorer: what it says about any subset of teachers, against sums by hand."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_agreement_is_the_mean_spearman_of_rows(cosines: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("chosen", [(0,), (3,), (1, 2), (0, 1, 3), (0, 1, 2, 3)])
-def test_words_say_what_the_library_computes_of_any_subset(
+def test_words_say_what_the_library_computes_for_any_subset(
     explorer: EnsembleExplorer, cosines: np.ndarray, pairs: tuple[np.ndarray, list[float]], chosen: tuple[int, ...]
 ) -> None:
     for teacher, box in enumerate(explorer.controls["teachers"].children[1].children):
@@ -89,7 +89,7 @@ def test_words_say_what_the_library_computes_of_any_subset(
     assert f"Mean of {len(chosen)} of 4 teachers: seeds {', '.join(map(str, chosen))}." in words
     score = 100 * stats.spearmanr(pairs[0][list(chosen)].mean(axis=0), pairs[1]).statistic
     alone = [100 * stats.spearmanr(pairs[0][teacher], pairs[1]).statistic for teacher in chosen]
-    assert f"averaged teachers themselves on dev: {score:.2f}. Each of them alone: {np.mean(alone):.2f}" in words
+    assert f"averaged teachers score {score:.2f} on dev. Each of them alone: {np.mean(alone):.2f}" in words
     if len(chosen) == 1:
         assert "nothing is averaged" in words and "Effective" not in words
     else:
@@ -122,7 +122,7 @@ def test_each_state_has_a_picture_of_its_own(explorer: EnsembleExplorer) -> None
     assert len(set(pictures)) == 4
 
 
-def test_no_teacher_is_a_sentence_and_choosing_again_mends_it(explorer: EnsembleExplorer) -> None:
+def test_no_teacher_gives_a_sentence_and_choosing_some_brings_the_picture_back(explorer: EnsembleExplorer) -> None:
     explorer.teachers = ()
     assert "No teacher is chosen" in explorer.words.value and "<table>" not in explorer.words.value
     explorer.teachers = (2, 0)
@@ -131,13 +131,13 @@ def test_no_teacher_is_a_sentence_and_choosing_again_mends_it(explorer: Ensemble
 
 def test_without_pairs_there_are_no_scores(cosines: np.ndarray) -> None:
     explorer = EnsembleExplorer(cosines, SENTENCES)
-    assert "themselves on" not in explorer.words.value and "Effective temperature" in explorer.words.value
+    assert "averaged teachers score" not in explorer.words.value and "Effective temperature" in explorer.words.value
 
 
-def test_what_does_not_belong_together_is_refused(
+def test_data_that_do_not_fit_together_are_refused(
     cosines: np.ndarray, pairs: tuple[np.ndarray, list[float]], explorer: EnsembleExplorer
 ) -> None:
-    with pytest.raises(KitError, match="8 sentences and cosines of 9"):
+    with pytest.raises(KitError, match="8 sentences, but cosines of 9"):
         EnsembleExplorer(cosines, SENTENCES[:8])
     with pytest.raises(KitError, match="of all its pairs"):
         EnsembleExplorer(cosines, SENTENCES, (pairs[0][:2], pairs[1]))

@@ -1,4 +1,4 @@
-"""The Group-P explorer says what the library computes, over the range of each trait and at its edges."""
+"""The Group-P explorer says what the library computes, for values in and at the ends of each trait's range."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def explorer(cosines: np.ndarray) -> GroupPExplorer:
 
 
 def expected(cosines: np.ndarray, state: dict[str, Any]) -> list[str]:
-    """The numbers of the words, from the batch by hand: anchor first, then those after it, around the end."""
+    """The numbers in the words, by hand. The batch: the anchor, then those after it; after the last, the first."""
     rows = [(state["row"] + i) % N for i in range(state["batch_size"])]
     batch = torch.from_numpy(cosines[np.ix_(rows, rows)]).float()
     groups = group_p_assignments(batch, state["p"], state["temperature"])[0, 1:]
@@ -57,7 +57,7 @@ def expected(cosines: np.ndarray, state: dict[str, Any]) -> list[str]:
         f"Rank correlation with the unshuffled logits: {np.mean(ranks):.2f}.",
         f"Bar {state['rank']} (grey band): cosine {batch[0, 1 + chosen]:.3f}, target {before[chosen]:.2g} before, "
         f"{after[chosen]:.2g} after",
-        f"on average: sentence {rows[1 + chosen]} costs $5",
+        f"on average. Its sentence: sentence {rows[1 + chosen]} costs $5",
     ]
 
 
@@ -86,7 +86,7 @@ def test_words_and_picture_follow_each_control(
     assert len(set(pictures)) == len(values)
 
 
-def test_the_button_takes_the_next_seed_and_begins_again_after_the_last(explorer: GroupPExplorer) -> None:
+def test_the_button_takes_the_next_seed_and_starts_over_after_the_last(explorer: GroupPExplorer) -> None:
     before = explorer.image.value
     explorer.buttons["shuffle"].click()
     assert explorer.seed == 1 and explorer.image.value != before
@@ -95,14 +95,14 @@ def test_the_button_takes_the_next_seed_and_begins_again_after_the_last(explorer
     assert explorer.seed == 0
 
 
-def test_a_smaller_batch_takes_the_bar_along(explorer: GroupPExplorer, cosines: np.ndarray) -> None:
+def test_a_smaller_batch_moves_the_bar_to_its_last(explorer: GroupPExplorer, cosines: np.ndarray) -> None:
     explorer.rank = N - 1
     explorer.batch_size = 5
     assert explorer.rank == 4 == explorer.controls["rank"].max
     assert all(phrase in explorer.words.value.replace("&amp;", "&") for phrase in expected(cosines, explorer.state))
 
 
-def test_values_that_make_no_sense_are_said(explorer: GroupPExplorer) -> None:
+def test_values_of_p_that_shuffle_nothing_or_everything_are_explained(explorer: GroupPExplorer) -> None:
     explorer.p = 0.01
     assert "nothing can be shuffled" in explorer.words.value
     explorer.p = 1.0
@@ -124,7 +124,7 @@ def test_values_that_make_no_sense_are_said(explorer: GroupPExplorer) -> None:
         ("temperature", 0.03),
     ],
 )
-def test_a_trait_outside_its_range_is_refused_and_leaves_the_state(
+def test_a_trait_outside_its_range_is_refused_and_changes_nothing(
     explorer: GroupPExplorer, trait: str, value: Any
 ) -> None:
     before = explorer.state
@@ -137,6 +137,6 @@ def test_sentences_are_text(explorer: GroupPExplorer) -> None:
     assert "<b>more" not in explorer.words.value and "&lt;b&gt;more" in explorer.words.value
 
 
-def test_sentences_of_another_batch(cosines: np.ndarray) -> None:
-    with pytest.raises(KitError, match="11 sentences and cosines of 12"):
+def test_sentences_of_another_batch_are_refused(cosines: np.ndarray) -> None:
+    with pytest.raises(KitError, match="11 sentences, but cosines of 12"):
         GroupPExplorer(cosines, SENTENCES[:11])

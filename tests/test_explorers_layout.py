@@ -1,4 +1,4 @@
-"""Nothing that an explorer's picture says is cut off, or runs into something else that it says."""
+"""No text in an explorer's picture is cut off or overlaps another."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ VIEWS = {
 
 
 def texts(ax: Axes) -> Iterator[Text]:
-    """Titles and labels; of axes that are switched off the title alone is drawn."""
+    """Titles and labels. Axes that are switched off only draw their title."""
     yield from (child for child in ax.get_children() if isinstance(child, Text) and child not in ax.texts)  # titles
     if ax.axison:
         yield from (ax.xaxis.label, ax.yaxis.label)
-        # Ticks beyond the limits exist, but are not drawn.
+        # Ticks outside the limits exist, but are not drawn.
         for axis, (low, high) in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
             for tick in axis.get_major_ticks():
                 if min(low, high) <= tick.get_loc() <= max(low, high):
@@ -35,7 +35,7 @@ def texts(ax: Axes) -> Iterator[Text]:
 
 
 def boxes(figure: Figure) -> dict[str, tuple[float, float, float, float]]:
-    """{text, where it is of: left, bottom, right, top in pixels} of all that is drawn and not empty."""
+    """{text and its place: left, bottom, right, top in pixels} of every text that is drawn and not empty."""
     figure.canvas.draw()
     found = {}
     for place, ax in enumerate(figure.axes):

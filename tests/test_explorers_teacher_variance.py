@@ -1,4 +1,4 @@
-"""The teacher variance explorer: each view's numbers against numpy, and controls that only offer what makes sense."""
+"""The teacher variance explorer: the numbers of each view against numpy, and which controls are open in it."""
 
 from __future__ import annotations
 
@@ -43,20 +43,15 @@ def test_heat_maps_name_spread_stripe_and_pair(
     words = explorer.words.value.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">")
     noise = np.sqrt(used.var(axis=0, ddof=1)[PAIRS].mean())
     assert (
-        f"over teachers {noise:.3f} ({noise / 0.01:.1f} tau_t: a factor of {math.exp(noise / 0.01):.3g} in a target)."
-        in words
+        f"over teachers {noise:.3f}. That is {noise / 0.01:.1f} tau_t, "
+        f"a factor of {math.exp(noise / 0.01):.3g} in a target." in words
     )
     assert f"mean cosine {used.mean(axis=0)[PAIRS].mean():.3f}" in words
     stripe = max(range(N), key=lambda i: np.delete(spread[i], i).mean())
-    assert (
-        f"Brightest stripe, mean standard deviation {np.delete(spread[stripe], stripe).mean():.3f}: sentence {stripe}: "
-        in words
-    )
+    brightest = np.delete(spread[stripe], stripe).mean()
+    assert f"Brightest stripe (mean standard deviation {brightest:.3f}): sentence {stripe}: " in words
     i, j = max(zip(*PAIRS, strict=True), key=lambda pair: spread[pair])
-    assert (
-        f"Most disputed pair, standard deviation {spread[i, j]:.3f}: sentences {i}: {SENTENCES[batch][i]} | {j}: "
-        in words
-    )
+    assert f"Most disputed pair (standard deviation {spread[i, j]:.3f}): {i}: {SENTENCES[batch][i]} | {j}: " in words
 
 
 def test_by_rank(explorer: TeacherVarianceExplorer, cosines: np.ndarray) -> None:
@@ -71,7 +66,7 @@ def test_two_teachers(explorer: TeacherVarianceExplorer, cosines: np.ndarray) ->
     across, upwards = cosines[3, 0][PAIRS], cosines[1, 0][PAIRS]
     assert f"Pearson {stats.pearsonr(across, upwards).statistic:.3f}" in explorer.words.value
     assert f"Spearman × 100 {100 * stats.spearmanr(across, upwards).statistic:.1f};" in explorer.words.value
-    assert f"lie {(upwards - across).mean():+.3f} above" in explorer.words.value
+    assert f"seed 1 minus seed 3: {(upwards - across).mean():+.3f}." in explorer.words.value
     explorer.teacher_b = 3
     assert "agrees with itself" in explorer.words.value
 
@@ -81,11 +76,11 @@ def test_one_pair(explorer: TeacherVarianceExplorer, cosines: np.ndarray) -> Non
     values = cosines[:, 1, 2, 9]
     spread = values.std(ddof=1)
     assert f"Mean {values.mean():.3f}, standard deviation over 4 teachers {spread:.3f}, " in explorer.words.value
-    assert f"{values.min():.3f} to {values.max():.3f}." in explorer.words.value
+    assert f"range {values.min():.3f} to {values.max():.3f}." in explorer.words.value
     assert f"by a factor of {np.exp(spread / 0.01):.3g}." in explorer.words.value
     assert "sentence 1.2 &amp; &lt;b&gt;" in explorer.words.value and "<b>more" not in explorer.words.value
     explorer.teachers = (3,)
-    assert f"Mean {values[3]:.3f}, standard deviation over 1 teachers 0.000" in explorer.words.value
+    assert f"Mean {values[3]:.3f}, standard deviation over 1 teacher 0.000" in explorer.words.value
     explorer.sentence_b = 2
     assert "has cosine 1 for every teacher" in explorer.words.value
 
@@ -108,7 +103,7 @@ def test_each_view_has_a_picture_of_its_own(explorer: TeacherVarianceExplorer) -
     assert len(set(pictures)) == len(VIEWS) and pictures[: len(VIEWS)] == pictures[len(VIEWS) :]
 
 
-def test_controls_are_open_where_they_mean_something(explorer: TeacherVarianceExplorer) -> None:
+def test_only_controls_that_a_view_uses_are_open(explorer: TeacherVarianceExplorer) -> None:
     def closed() -> set[str]:
         return {name for name, control in explorer.controls.items() if control.disabled}
 
@@ -124,11 +119,11 @@ def test_controls_are_open_where_they_mean_something(explorer: TeacherVarianceEx
         assert closed() == expected
 
 
-def test_too_few_teachers_are_a_sentence(explorer: TeacherVarianceExplorer) -> None:
+def test_too_few_teachers_give_a_sentence(explorer: TeacherVarianceExplorer) -> None:
     explorer.teachers = (2,)
     for view in (HEAT, RANK, AVERAGING):
         explorer.view = view
-        assert "needs at least two teachers" in explorer.words.value
+        assert "needs at least two teachers: tick more." in explorer.words.value
     explorer.teachers = ()
     explorer.view = PAIR
     assert "needs at least one teacher:" in explorer.words.value
@@ -167,10 +162,10 @@ def test_a_trait_outside_its_range_is_refused(explorer: TeacherVarianceExplorer,
     assert explorer.state == before
 
 
-def test_what_does_not_belong_together_is_refused(cosines: np.ndarray) -> None:
+def test_data_that_do_not_fit_together_are_refused(cosines: np.ndarray) -> None:
     with pytest.raises(KitError, match="at least two"):
         TeacherVarianceExplorer(cosines[:1], SENTENCES)
-    with pytest.raises(KitError, match="1 batches of sentences, 2 of cosines"):
+    with pytest.raises(KitError, match="1 batches of sentences, but 2 of cosines"):
         TeacherVarianceExplorer(cosines, SENTENCES[:1])
-    with pytest.raises(KitError, match="13 sentences and cosines of 14"):
+    with pytest.raises(KitError, match="13 sentences, but cosines of 14"):
         TeacherVarianceExplorer(cosines, [batch[:-1] for batch in SENTENCES])

@@ -1,4 +1,4 @@
-"""The training monitor: what it says of steps it is told of, by hand, and of a real run."""
+"""The training monitor: what it says about made-up steps, by hand, and about a real run."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def monitor(clock: Clock) -> TrainingMonitor:
     return TrainingMonitor("a <teacher>", 16, clock=clock)
 
 
-def test_before_it_begins(monitor: TrainingMonitor) -> None:
-    assert "a &lt;teacher&gt;: not begun." in monitor.words.value and monitor.controls["smoothing"].disabled
+def test_before_the_first_step(monitor: TrainingMonitor) -> None:
+    assert "a &lt;teacher&gt;: not started yet." in monitor.words.value and monitor.controls["smoothing"].disabled
 
 
 @pytest.mark.parametrize("smoothing", [1, 3, 50])
@@ -70,7 +70,7 @@ def test_the_end_names_the_best_score(monitor: TrainingMonitor, clock: Clock) ->
     assert "dev 52.25 (best 54.50 at step 4)" in monitor.words.value
 
 
-def test_it_paints_now_and_then_and_at_once_for_a_score(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_repaints_at_intervals_and_at_once_for_a_score(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monitor = TrainingMonitor("run", 16, every=5, clock=clock)
     painted: list[int] = []
     repaint = monitor.repaint
@@ -82,7 +82,7 @@ def test_it_paints_now_and_then_and_at_once_for_a_score(clock: Clock, monkeypatc
     assert painted == [1, 4, 5, 8, 11, 12]  # at the start, every 5 seconds (3 steps), the score of step 5, the end
 
 
-def test_a_run_without_contrast_says_so(monitor: TrainingMonitor) -> None:
+def test_a_run_without_a_contrastive_loss_says_so(monitor: TrainingMonitor) -> None:
     monitor.on_step(Progress(1, 2, {"loss": 1.0, "distillation": 1.0}, []))
     assert "no contrastive loss" in monitor.words.value and "no dev score yet" in monitor.words.value
 
@@ -134,7 +134,7 @@ def test_with_a_front_end_it_is_shown_before_the_run_begins(
     assert order == [monitor.box, "trained"]
 
 
-def test_values_outside_their_range(monitor: TrainingMonitor) -> None:
+def test_values_outside_their_range_are_refused(monitor: TrainingMonitor) -> None:
     for value in (0, 51):
         with pytest.raises(KitError, match=f"smoothing is {value}"):
             monitor.smoothing = value

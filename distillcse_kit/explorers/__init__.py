@@ -1,9 +1,11 @@
-"""Turn a knob, see the idea: explorers, each a class with typed traits, for any notebook.
+"""Explorers: move a control in a notebook, and see what changes.
 
+Each explorer shows controls, a picture and a few sentences about it, all computed from your own data by the kit's
+functions. Its state is its traits, so that you can also set it from Python. Where no widget can be shown
+(``DISTILLCSE_HEADLESS`` is set), the same call draws a still picture of the current state.
+
+    from distillcse_kit.explorers import GroupPExplorer
     GroupPExplorer(cosines, sentences).show("group_p")
-
-An explorer's traits are its state, each linked to a control. Its picture is a PNG in an Image widget: not an Output
-widget, because that one swallows exceptions, so that a broken explorer would pass for a working one.
 """
 
 from distillcse_kit.explorers.ablation_explorer import AblationExplorer

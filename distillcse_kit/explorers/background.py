@@ -1,4 +1,4 @@
-"""One piece of work in a thread of its own, so that the page goes on answering, and that can be asked to stop."""
+"""Runs work in a thread of its own, so that the page still answers and the work can be asked to stop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from distillcse_kit.training.loop import Cancelled
 
 
 class Worker:
-    """At most one work at a time; the work calls ``check`` now and then."""
+    """Runs one piece of work at a time. The work calls ``check`` now and then, and stops there when it is asked to."""
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
@@ -18,14 +18,14 @@ class Worker:
 
     @property
     def running(self) -> bool:
-        """Whether a work was begun and has not ended; seen from the work itself, it has not."""
+        """Whether work has begun and not yet ended; always true when the work itself asks."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self, work: Callable[[], None]) -> None:
-        """Begin a work, which must deal with its own exceptions: nobody else hears of them.
+        """Begin the work. It must handle its own exceptions, because nothing else reports them.
 
         Raises:
-            KitError: another one is running.
+            KitError: other work is still running.
         """
         if self.running:
             raise KitError("Something is being trained already; wait for it, or cancel it.")
@@ -34,21 +34,21 @@ class Worker:
         self._thread.start()
 
     def cancel(self) -> None:
-        """Ask the work to stop."""
+        """Ask the work to stop at its next ``check``."""
         self._asked.set()
 
     @property
     def cancelling(self) -> bool:
-        """Whether the present or last work was asked to stop."""
+        """Whether the current work, or the last, was asked to stop."""
         return self._asked.is_set()
 
     def check(self) -> None:
-        """Called by the work between two steps: raises ``Cancelled`` if it was asked to stop."""
+        """Raise ``Cancelled`` if the work was asked to stop; the work calls this between its steps."""
         if self._asked.is_set():
             raise Cancelled
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait for the work's end, at most so long; whether it has ended."""
+        """Wait until the work ends, or for so many seconds; return whether it has ended."""
         if self._thread is not None:
             self._thread.join(seconds)
         return not self.running

@@ -1,4 +1,4 @@
-"""What all explorers share: traits that are the state, controls linked to them, a picture and words of it."""
+"""What all explorers share: traits hold the state, controls set them, and a picture with words shows it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from distillcse_kit import plots
 from distillcse_kit.errors import KitError
 from distillcse_kit.explorers.sheet import png_of
 
-HEADLESS = "DISTILLCSE_HEADLESS"
-_INSIDE = "calc(100% - 6px)"  # of the column, without the frame and the margin, which a width does not count
-_FRAME = "1px solid #9E9E9E"  # pictures are white, also on a dark page: a frame makes a deliberate sheet of them
+HEADLESS = "DISTILLCSE_HEADLESS"  # environment variable, set where no front end can show widgets
+_INSIDE = "calc(100% - 6px)"  # of the column; a CSS width counts neither frame nor margin
+_FRAME = "1px solid #9E9E9E"  # pictures are white even on a dark page, so each gets a frame
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Picture:
     """What an explorer shows in one state.
 
     Attributes:
-        figure: drawn for this state; the next state may be drawn into the same figure.
-        text: one line or a few that put it into words, plain text.
-        table: rows of plain text below the words, the first one being the heads; none if empty.
+        figure: the picture; the next state may be drawn into the same figure.
+        text: one or a few lines of plain text that say what the picture shows.
+        table: rows of plain text, shown below the text. The first row holds the headings; empty means no table.
     """
 
     figure: Figure
@@ -42,10 +42,10 @@ class Picture:
 
 
 class Explorer(traitlets.HasTraits):
-    """Controls, a picture and its words, redrawn whenever a trait changes, by its control or from Python.
+    """Controls, a picture and words about it. Both are redrawn when a trait changes, by its control or from Python.
 
-    A subclass declares its traits, its ``title``, ``first`` and ``look``, and ``paint``. It keeps its data, sets its
-    traits, and then calls this constructor.
+    A subclass declares its traits, ``title``, ``first`` and ``look``, and defines ``paint``. Its constructor keeps its
+    data, sets its traits, and then calls this constructor.
 
     Args:
         controls: {name of a trait: its control, a widget with a ``value``}, in the order shown.
@@ -53,12 +53,11 @@ class Explorer(traitlets.HasTraits):
 
     Attributes:
         title: what the explorer is about. first: what to try first. look: what to look for.
-        box: the whole explorer as one widget. image, words: of the picture.
+        box: the whole explorer as one widget. image, words: the two widgets that hold the picture and its words.
         controls, buttons: as given.
 
     Raises:
-        Exception: whatever ``paint`` raises: on construction, and on setting a trait from Python. When a reader moves a
-            control, the exception is shown in place of the words as well.
+        Exception: whatever ``paint`` raises. If a trait was changed, the exception is also shown on the page.
     """
 
     title: ClassVar[str] = ""
@@ -70,9 +69,10 @@ class Explorer(traitlets.HasTraits):
     ) -> None:
         super().__init__()
         self.controls, self.buttons = dict(controls), dict(buttons or {})
+        # Not an Output widget: that one swallows exceptions, so that a broken explorer would look like a working one.
         self.image = widgets.Image(format="png", layout=widgets.Layout(max_width=_INSIDE, border=_FRAME))
         self.words = widgets.HTML()
-        self._drawing = threading.RLock()  # readers move controls while a worker thread reports its progress
+        self._drawing = threading.RLock()  # a reader may move a control while a worker thread reports progress
         self._adjusting = False
         self.box = self._assembled()
         for name, control in self.controls.items():
@@ -82,19 +82,19 @@ class Explorer(traitlets.HasTraits):
         self.observe(self._moved, names=list(self.controls))
 
     def paint(self) -> Picture:
-        """The picture of the present state; depends on the traits and on the data alone."""
+        """Draw the current state; the result depends on the traits and the data alone."""
         raise NotImplementedError
 
     def adjust(self) -> None:
-        """Before painting: set what follows from the state, such as limits of controls and which are disabled."""
+        """Called before ``paint``: set what follows from the state, such as the limits of controls."""
 
     @property
     def state(self) -> dict[str, Any]:
-        """The traits' values by name."""
+        """{name: value} of the traits."""
         return {name: getattr(self, name) for name in self.controls}
 
     def repaint(self) -> None:
-        """Draw the present state."""
+        """Draw the current state and show it."""
         with self._drawing:
             picture = self.paint()
             self.image.width = str(int(picture.figure.get_figwidth() * 100))
@@ -116,7 +116,7 @@ class Explorer(traitlets.HasTraits):
             raise
 
     def on_press(self, button: str, action: Callable[[], None]) -> None:
-        """Call ``action`` when the button is pressed; what it raises is shown."""
+        """Call ``action`` when the button is pressed; an exception is shown on the page, and raised."""
 
         def pressed(_: object) -> None:
             try:
@@ -128,9 +128,9 @@ class Explorer(traitlets.HasTraits):
         self.buttons[button].on_click(pressed)
 
     def show_error(self, error: BaseException) -> None:
-        """Put an exception in place of picture and words: a front end logs those of callbacks where nobody reads.
+        """Show an exception in place of picture and words. A front end would only log it, where nobody looks.
 
-        A mistake of the user (KitError) is one sentence, anything else comes with its traceback.
+        A KitError, which the user can put right, is shown as its sentence; any other comes with its traceback.
         """
         text = str(error) if isinstance(error, KitError) else "".join(traceback.format_exception(error))
         self.image.value = b""
@@ -139,18 +139,18 @@ class Explorer(traitlets.HasTraits):
         )
 
     def show(self, name: str, folder: str | Path = "", settings: Mapping[str, Any] | None = None) -> None:
-        """Display the explorer; without a front end (DISTILLCSE_HEADLESS is set), the figure of its present state.
+        """Display the explorer. Without a front end (DISTILLCSE_HEADLESS is set), display a figure of its state.
 
         Args:
-            name, folder: the present state's figure is saved as folder/name.png if a folder is given.
-            settings: as in ``plots.show``; the traits' values are added.
+            name, folder: where the figure is saved: folder/name.png. Without a folder, nothing is saved.
+            settings: written into the PNG together with the traits' values, as by ``plots.show``.
         """
         self.show_static(name, folder, settings)
         if not is_headless():
             display(self.box)
 
     def show_static(self, name: str, folder: str | Path = "", settings: Mapping[str, Any] | None = None) -> None:
-        """The static figure alone: saved if a folder is given, displayed with its words if there is no front end."""
+        """Only the figure: saved if a folder is given, and displayed with its words if there is no front end."""
         headless = is_headless()
         if headless or folder:
             with self._drawing:
@@ -183,19 +183,19 @@ class Explorer(traitlets.HasTraits):
 
 
 def is_headless() -> bool:
-    """Whether notebooks run without a front end that could show widgets."""
+    """Whether notebooks run without a front end to show widgets."""
     return bool(os.environ.get(HEADLESS))
 
 
 def kebab(name: str) -> str:
-    """A class's name as its DOM class has it: GroupPExplorer -> group-p."""
+    """The name of an explorer's class as CSS classes spell it: GroupPExplorer -> group-p."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name.removesuffix("Explorer")).lower()
 
 
 def between(name: str, value: float, least: float, most: float) -> None:
     """Raise KitError unless least <= value <= most."""
     if not least <= value <= most:
-        raise KitError(f"{name} is {value}; it must lie between {least} and {most}.")
+        raise KitError(f"{name} is {value}; it must be between {least} and {most}.")
 
 
 def one_of(name: str, value: object, choices: Sequence[object]) -> None:
@@ -204,14 +204,21 @@ def one_of(name: str, value: object, choices: Sequence[object]) -> None:
         raise KitError(f"{name} is {value}; choose one of {', '.join(map(str, choices))}.")
 
 
+def chosen_teachers(chosen: Sequence[int], teachers: int) -> tuple[int, ...]:
+    """The chosen teachers once each, in order; raise KitError unless each is at least 0 and below ``teachers``."""
+    for teacher in chosen:
+        between("A teacher", teacher, 0, teachers - 1)
+    return tuple(sorted(set(chosen)))
+
+
 def same_batch(n: int, sentences: Sequence[str]) -> None:
     """Raise KitError unless there are n sentences."""
     if n != len(sentences):
-        raise KitError(f"There are {len(sentences)} sentences and cosines of {n}; give both of the same batch.")
+        raise KitError(f"There are {len(sentences)} sentences, but cosines of {n}; give both for the same batch.")
 
 
 def _as_html(picture: Picture) -> str:
-    """Everything escaped: sentences are text, whatever is in them. No colours: the page's theme has them."""
+    """All text is escaped, whatever a sentence holds. It has no colours, because the page's theme sets them."""
     lines = "<br>".join(html.escape(line) for line in picture.text.splitlines())
     if not picture.table:
         return f"<div style='line-height:1.5'>{lines}</div>"
@@ -226,7 +233,7 @@ def _row(tag: str, cells: Sequence[str], style: str) -> str:
 
 
 def _as_lines(table: Sequence[Sequence[str]]) -> list[str]:
-    """The table as lines of text, columns padded to one width each."""
+    """The table as lines of text, in aligned columns."""
     if not table:
         return []
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]

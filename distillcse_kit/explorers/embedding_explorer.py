@@ -1,4 +1,4 @@
-"""Typed sentences under several encoders side by side: who is near, how near, and where in the plane."""
+"""Sentences that you type, under several encoders side by side: their cosines, neighbours and places on a map."""
 
 from __future__ import annotations
 
@@ -20,18 +20,13 @@ from distillcse_kit.explorers.sheet import Sheet
 from distillcse_kit.plots.style import PALETTE, plain
 
 SIMILARITY, PROJECTION = "similarity of the typed sentences", "map of the sample"
-
 VIEWS = (SIMILARITY, PROJECTION)
 
 MOST_TYPED = 5
-
 MOST_ENCODERS = 4
-
 MOST_TOPICS = 7
-
 SHOWN = 160  # letters of a sentence in the words
-
-MARKS = "os^vDP*"
+MARKS = "os^vDP*"  # one for each topic
 
 EXAMPLES = """\
 A woman is peeling potatoes in the kitchen.
@@ -42,11 +37,11 @@ The train to the coast was late again."""
 
 @dataclass(frozen=True)
 class Projection:
-    """The plane that shows most of a sample's variance (principal components).
+    """The plane that shows most of a sample's variance: its first two principal components.
 
     Attributes:
-        centre: [d], mean of the sample. axes: [2, d], of length 1.
-        share: of the variance that lies in the plane.
+        centre: [d], mean of the sample. axes: [2, d], each of length 1.
+        share: share of the variance that lies in the plane, 0 to 1.
     """
 
     centre: np.ndarray
@@ -54,12 +49,12 @@ class Projection:
     share: float
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
-        """[n, d] -> [n, 2]."""
+        """Coordinates of vectors in the plane: [n, d] -> [n, 2]."""
         return (vectors - self.centre) @ self.axes.T
 
 
 def principal_plane(vectors: np.ndarray) -> Projection:
-    """The first two principal components of vectors [n, d], n and d at least 2."""
+    """The plane of the first two principal components of vectors [n, d]; n and d are at least 2."""
     centre = vectors.mean(axis=0)
     _, lengths, axes = np.linalg.svd(vectors - centre, full_matrices=False)
     variance = lengths**2
@@ -67,26 +62,26 @@ def principal_plane(vectors: np.ndarray) -> Projection:
 
 
 class EmbeddingExplorer(Explorer):
-    """Type sentences; see their nearest neighbours in a sample, their cosines, and a map, under each encoder.
+    """Type sentences, and see under each encoder their cosines, their nearest neighbours in a sample, and a map of it.
 
     Args:
         encoders: {label: encoder}, one to four, such as base, teacher, ensemble and student.
-        sample: sentences to find neighbours in, at least 3; embedded once, on construction.
-        topics: of the sample's sentences; None leaves the map without colours.
-        text: what is typed at first.
+        sample: sentences to find neighbours in, at least 3; each is embedded once, when the explorer is made.
+        topics: one for each sentence of the sample; None leaves the map without colours.
+        text: the sentences that the field holds at first.
 
     Raises:
-        KitError: no encoder or too many, too small a sample, or topics that do not belong to it.
+        KitError: no encoder or too many, too small a sample, topics that do not fit it, or a trait outside its range.
     """
 
     title = "Embeddings: type sentences, compare encoders"
     first = (
-        "compare the pairs 1, 2 (one scene, other words) and 1, 3 (same words); then type your own and leave the field."
+        "compare pair 1, 2 (same scene, other words) with pair 1, 3 (shared words). Then type your own, and press Tab."
     )
-    look = "which encoder goes by the meaning, which one by words, and which one finds everything alike."
+    look = "which encoder goes by meaning, which by words, and which finds everything alike."
 
-    text = traitlets.Unicode("", help="sentences, one a line; the first five count")
-    focus = traitlets.Int(0, help="the typed sentence whose neighbours are listed, place from 0")
+    text = traitlets.Unicode("", help="sentences, one per line; the first five count")
+    focus = traitlets.Int(0, help="the typed sentence whose neighbours are listed, counted from 0")
     neighbours = traitlets.Int(5, help="how many neighbours are listed, 1 to 10")
     view = traitlets.Unicode(SIMILARITY, help="one of VIEWS")
 
@@ -98,7 +93,7 @@ class EmbeddingExplorer(Explorer):
         text: str = EXAMPLES,
     ) -> None:
         if not 1 <= len(encoders) <= MOST_ENCODERS:
-            raise KitError(f"There are {len(encoders)} encoders; give one to {MOST_ENCODERS}.")
+            raise KitError(f"There are {len(encoders)} encoders; give 1 to {MOST_ENCODERS}.")
         if len(sample) < 3:
             raise KitError(f"The sample has {len(sample)} sentences; give at least 3.")
         if topics is not None and len(topics) != len(sample):
@@ -118,10 +113,10 @@ class EmbeddingExplorer(Explorer):
         self.text = text
         super().__init__(
             {
-                "text": controls.text_area("sentences, one a line", 5),
+                "text": controls.text_area("one sentence per line", 5),
                 "focus": controls.dropdown("neighbours of", [("", 0)], wide=True),
                 "neighbours": controls.int_slider("how many neighbours", 1, min(10, len(self.sample))),
-                "view": controls.toggles("picture", VIEWS),
+                "view": controls.toggles("view", VIEWS),
             }
         )
 
@@ -137,7 +132,7 @@ class EmbeddingExplorer(Explorer):
 
     @property
     def typed(self) -> list[str]:
-        """The sentences that count: lines that are not blank, the first five of them."""
+        """The sentences that count: the first five lines that are not blank."""
         lines = (" ".join(line.split()) for line in self.text.splitlines())
         return [line for line in lines if line][:MOST_TYPED]
 
@@ -145,13 +140,12 @@ class EmbeddingExplorer(Explorer):
         typed = self.typed
         if typed != self._offered:
             kept = min(self.focus, max(len(typed) - 1, 0))
-            options = [(f"{place + 1}: {_short(line, 100)}", place) for place, line in enumerate(typed)]
-            self.controls["focus"].options = options or [("nothing typed", 0)]
+            self.controls["focus"].options = controls.sentence_options(typed, first=1) or [("nothing typed", 0)]
             self.controls["focus"].disabled = len(typed) < 2
             self._offered, self.focus = typed, kept
 
     def embed(self, label: str, sentences: Sequence[str]) -> np.ndarray:
-        """Unit vectors of sentences under one encoder, each embedded once: [n, d]."""
+        """Unit vectors of the sentences under one encoder, [n, d]. No sentence is embedded twice."""
         known = self._known[label]
         if new := [sentence for sentence in dict.fromkeys(sentences) if sentence not in known]:
             known.update(zip(new, _unit(self.encoders[label].encode(new)), strict=True))
@@ -163,7 +157,7 @@ class EmbeddingExplorer(Explorer):
         if not typed:
             for ax in axes:
                 ax.set_axis_off()
-            return Picture(sheet.figure, "Nothing is typed: write at least one sentence into the field above.")
+            return Picture(sheet.figure, "Nothing is typed. Write at least one sentence into the field above.")
         found = {label: self.embed(label, typed) for label in self.encoders}
         for ax, (label, vectors) in zip(axes, found.items(), strict=True):
             ax.set_axis_on()
@@ -172,7 +166,7 @@ class EmbeddingExplorer(Explorer):
             else:
                 self._draw_map(ax, label, vectors)
         if self.view == PROJECTION and self.topics is not None:
-            axes[0].legend(loc="upper left", bbox_to_anchor=(-0.1, -0.02), ncols=4, fontsize=8, markerscale=2)
+            axes[0].legend(loc="upper left", bbox_to_anchor=(-0.1, -0.1), ncols=4, fontsize=8, markerscale=2)
         return Picture(sheet.figure, "\n".join(self._lines(found)), self._table(found))
 
     def _draw_map(self, ax: Axes, label: str, typed: np.ndarray) -> None:
@@ -191,10 +185,11 @@ class EmbeddingExplorer(Explorer):
                 bbox={"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": "black"},
             )
         ax.set(xticks=[], yticks=[])
-        ax.set_title(plain(f"{label} ({self.planes[label].share:.0%} of variance)", 32), fontsize=9)
+        ax.set_xlabel(f"shows {self.planes[label].share:.0%} of the variance", fontsize=9)
+        ax.set_title(plain(label, 32))
 
     def _groups(self) -> list[tuple[str, np.ndarray, str, str]]:
-        """(name, rows, colour, mark) of the topics with most sentences, and of all others together."""
+        """(name, rows, colour, mark) of the most common topics, and of all others together."""
         if self.topics is None:
             return [("sample", np.arange(len(self.sample)), PALETTE[0], "o")]
         topics = np.asarray(self.topics)
@@ -208,8 +203,8 @@ class EmbeddingExplorer(Explorer):
 
     def _lines(self, found: Mapping[str, np.ndarray]) -> list[str]:
         typed = self.typed
-        near = f"Nearest to {self.focus + 1} among the {len(self.sample)} sentences of the sample, with their cosines:"
-        lines = [f"{place}: {_short(line)}" for place, line in enumerate(typed, start=1)]
+        near = f"Nearest to sentence {self.focus + 1} among the {len(self.sample)} of the sample, with cosines:"
+        lines = [f"{place}: {controls.shortened(line, SHOWN)}" for place, line in enumerate(typed, start=1)]
         if len([line for line in self.text.splitlines() if line.strip()]) > MOST_TYPED:
             lines.append(f"Only the first {MOST_TYPED} lines count.")
         if len(typed) < 2:
@@ -220,21 +215,23 @@ class EmbeddingExplorer(Explorer):
             cosines = (vectors @ vectors.T)[pairs]
             best = int(np.argmax(cosines))
             said.append(f"{label}: {pairs[0][best] + 1} and {pairs[1][best] + 1} ({cosines[best]:.2f})")
-        return [*lines, f"Most alike under {'; '.join(said)}.", near]
+        return [*lines, f"Most similar pair under {'; under '.join(said)}.", near]
 
     def _table(self, found: Mapping[str, np.ndarray]) -> list[list[str]]:
-        """Neighbours of the sentence in focus: a column an encoder."""
+        """Neighbours of the sentence in focus, one column per encoder."""
         columns = []
         for label, vectors in found.items():
             cosines = self.vectors[label] @ vectors[self.focus]
             nearest = np.argsort(-cosines, kind="stable")[: self.neighbours]
-            columns.append([label, *(f"{cosines[row]:.2f} {_short(self.sample[row])}" for row in nearest)])
+            columns.append(
+                [label, *(f"{cosines[row]:.2f} {controls.shortened(self.sample[row], SHOWN)}" for row in nearest)]
+            )
         return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _draw_similarity(ax: Axes, cosines: np.ndarray, label: str) -> None:
     ax.imshow(cosines, cmap="cividis", vmin=0, vmax=1)
-    for i, j in combinations(range(len(cosines)), 2):  # below the diagonal it is the same again
+    for i, j in combinations(range(len(cosines)), 2):  # below the diagonal are the same numbers
         colour = "black" if cosines[i, j] > 0.5 else "white"
         ax.text(j, i, f"{cosines[i, j]:.2f}", ha="center", va="center", fontsize=8, color=colour)
     places = range(len(cosines))
@@ -248,7 +245,3 @@ def _draw_similarity(ax: Axes, cosines: np.ndarray, label: str) -> None:
 def _unit(vectors: np.ndarray) -> np.ndarray:
     wide = np.asarray(vectors, dtype=np.float32)
     return wide / np.linalg.norm(wide, axis=1, keepdims=True).clip(min=1e-12)
-
-
-def _short(sentence: str, length: int = SHOWN) -> str:
-    return sentence if len(sentence) <= length else sentence[: length - 1] + "…"

@@ -1,4 +1,4 @@
-"""Any subset of the teachers as one: its targets, how soft they are, how far its members agree, and what it scores."""
+"""Average any of the teachers: what are the targets, how soft are they, do the teachers agree, what is the score?"""
 
 from __future__ import annotations
 
@@ -17,35 +17,37 @@ from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.scoring import spearman
 from distillcse_kit.evaluation.statistics import seed_interval
 from distillcse_kit.explorers import controls
-from distillcse_kit.explorers.base import Explorer, Picture, between, same_batch
-from distillcse_kit.explorers.sheet import Sheet
+from distillcse_kit.explorers.base import Explorer, Picture, between, chosen_teachers, same_batch
+from distillcse_kit.explorers.sheet import Sheet, say_instead
 from distillcse_kit.plots.style import GREY, PALETTE
 
-TOP = 12
-
-LISTED = 5
+TOP = 12  # ranks in the picture
+LISTED = 5  # sentences in the table
 
 
 class EnsembleExplorer(Explorer):
-    """The mean of the chosen teachers' cosines on one batch, beside each of them.
+    """The mean of the chosen teachers' cosines (Equation 7 of the paper), beside each teacher alone.
+
+    Left: the targets of one anchor sentence i, softmax_{j != i}(mean_m t^m_ij / tau_t). Right: scores of the averaged
+    teachers, and of students that learn from such means.
 
     Args:
-        cosines: of the M teachers on one batch, [M, N, N]. sentences: the batch's N sentences.
-        pairs: cosines of n graded pairs, [M, n], and their gold scores [n]; None leaves the scores out.
-        students: {m: scores of students of the first m teachers, over seeds}, stored results on the same pairs.
+        cosines: of M teachers on one batch, [M, N, N]. sentences: the batch's N sentences.
+        pairs: cosines of n graded pairs, [M, n], and their gold scores, [n]; None: no scores are shown.
+        students: {m: scores over seeds of students of the first m teachers}, on the same pairs.
         teacher_temperature: tau_t of the targets.
         scored_on: name of the pairs.
 
     Raises:
-        KitError: sentences or pairs do not belong to the cosines, or a trait is set outside its range.
+        KitError: sentences or pairs do not fit the cosines, or a trait is set outside its range.
     """
 
-    title = "Ensembles: the mean of any teachers"
-    first = "untick teachers until few are left, then tick them again one by one."
-    look = "left: how far single teachers' dots scatter, how little the bars move; right: how the score grows with M."
+    title = "Ensembles: average any of the teachers"
+    first = "untick teachers until few are left. Then tick them again, one by one."
+    look = "left: how far the dots scatter, and how little the bars move. Right: how the score grows with M."
 
-    teachers = traitlets.Tuple(help="the chosen teachers, places from 0")
-    row = traitlets.Int(0, help="anchor: place of the sentence in the batch")
+    teachers = traitlets.Tuple(help="the chosen teachers, numbered from 0")
+    row = traitlets.Int(0, help="the anchor: its place in the batch, from 0")
 
     def __init__(
         self,
@@ -61,7 +63,7 @@ class EnsembleExplorer(Explorer):
         self.pairs = pairs
         self.students = {m: seed_interval(scores) for m, scores in sorted((students or {}).items())}
         if pairs is not None and np.shape(pairs[0]) != (len(self.cosines), len(pairs[1])):
-            raise KitError("pairs needs the cosines of all its pairs under each of the teachers: [teachers, pairs].")
+            raise KitError("pairs needs the cosines of all its pairs under every teacher: [teachers, pairs].")
         self.teacher_temperature, self.scored_on = teacher_temperature, scored_on
         everyone = range(len(self.cosines))
         self.targets = np.stack([self._targets(own) for own in self.cosines])
@@ -73,7 +75,7 @@ class EnsembleExplorer(Explorer):
         self.teachers = tuple(everyone)
         super().__init__(
             {
-                "teachers": controls.Checkboxes("teachers, by seed", {teacher: str(teacher) for teacher in everyone}),
+                "teachers": controls.teacher_boxes(len(everyone)),
                 "row": controls.dropdown("anchor sentence", controls.sentence_options(self.sentences), wide=True),
             }
         )
@@ -83,15 +85,13 @@ class EnsembleExplorer(Explorer):
         if proposal["trait"].name == "row":
             between("row", proposal["value"], 0, len(self.sentences) - 1)
             return proposal["value"]
-        for teacher in proposal["value"]:
-            between("A teacher", teacher, 0, len(self.cosines) - 1)
-        return tuple(sorted(set(proposal["value"])))
+        return chosen_teachers(proposal["value"], len(self.cosines))
 
     def _targets(self, cosines: np.ndarray) -> np.ndarray:
         return row_targets(torch.from_numpy(cosines), self.teacher_temperature).numpy()
 
     def score(self, teachers: Sequence[int] | range) -> float:
-        """Spearman x 100 of the raw ensemble of these teachers on the pairs; nan if there are none."""
+        """Spearman x 100 between the mean cosines of these teachers and the gold scores; nan without pairs."""
         if self.pairs is None:
             return float("nan")
         return spearman(self.pairs[0][list(teachers)].mean(axis=0), self.pairs[1])
@@ -102,10 +102,9 @@ class EnsembleExplorer(Explorer):
         score = self.score(chosen) if chosen else float("nan")
         self._draw_scores(right, chosen, score)
         if not chosen:
-            left.set_axis_off()
-            left.text(0.5, 0.5, "no teacher is chosen", transform=left.transAxes, ha="center")
+            say_instead(left, "no teacher is chosen")
             return Picture(
-                self._sheet.figure, "No teacher is chosen, so there is nothing to average: tick at least one."
+                self._sheet.figure, "No teacher is chosen, so there is nothing to average. Tick at least one."
             )
         left.set_axis_on()
         mean = self.cosines[chosen].mean(axis=0)
@@ -119,24 +118,25 @@ class EnsembleExplorer(Explorer):
         ax.vlines(ranks, 0, mean, color=PALETTE[0], alpha=0.4, linewidth=16)
         across = np.broadcast_to(ranks, single.shape)
         ax.plot(across.ravel(), single.ravel(), ".", color=PALETTE[1], markersize=6)
-        ax.set(xlim=(0.3, TOP + 0.7), ylim=(0, 1.02), xlabel="rank in the mean of the chosen (1 = largest)")
+        ax.set(xlim=(0.3, TOP + 0.7), ylim=(0, 1.02), xlabel="rank under the mean (1 = largest)")
         ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
         ax.set_ylabel("target q")
-        ax.set_title("targets: mean cosines (bars), each alone (dots)")  # a legend takes long to draw
+        ax.set_title("targets: mean (bars), single teachers (dots)")  # a legend takes long to draw
         ax.grid(axis="x", visible=False)
 
     def _draw_scores(self, ax: Axes, chosen: Sequence[int], score: float) -> None:
         ax.set_title(f"scores on {self.scored_on}")
         if self.pairs is None:
-            ax.set_axis_off()
-            ax.text(0.5, 0.5, "no graded pairs were given", transform=ax.transAxes, ha="center")
+            say_instead(ax, "no graded pairs were given")
             return
         count = len(self.cosines)
         ax.plot(np.ones(count), self.alone, ".", color=GREY, markersize=5, label="one teacher")
         ax.plot(range(1, count + 1), self.nested, "-", color=GREY, linewidth=1.5, label="mean of the first M")
         if self.students:
             sizes, means = np.array(list(self.students)), [interval.mean for interval in self.students.values()]
-            half = np.nan_to_num([interval.half_width for interval in self.students.values()])  # one seed has none
+            half = np.nan_to_num(
+                [interval.half_width for interval in self.students.values()]
+            )  # one seed has no interval
             ax.errorbar(
                 sizes + 0.08,
                 means,
@@ -149,10 +149,12 @@ class EnsembleExplorer(Explorer):
             )
         if chosen:
             ax.plot(len(chosen), score, "D", color=PALETTE[1], markersize=8, label="mean of the chosen")
-        ax.set(xlim=(0.5, count + 0.5), xlabel="M, teachers in the mean", ylabel="Spearman × 100")
+        ax.set(xlim=(0.5, count + 0.5), xlabel="M, number of teachers averaged", ylabel="Spearman × 100")
         ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
         low, high = ax.get_ylim()
-        ax.set_ylim(low - 0.25 * (high - low), high)  # room for the legend: finding a free place would take too long
+        ax.set_ylim(
+            low - 0.25 * (high - low), high
+        )  # room for the legend; matplotlib's search for a free place takes too long
         ax.legend(loc="lower right", ncols=2, fontsize=8)
 
     def _lines(self, chosen: list[int], score: float) -> list[str]:
@@ -163,15 +165,15 @@ class EnsembleExplorer(Explorer):
             inside = self.agreement[np.ix_(chosen, chosen)][np.triu_indices(len(chosen), 1)].mean()
             lines += [
                 "A bar is not the mean of its dots: cosines are averaged before the softmax. Effective temperature: "
-                f"{soft:.4f}; the mean's targets at {self.teacher_temperature:g} are as soft as one teacher's at that.",
-                f"Agreement of two of the chosen on the order of a row, Spearman × 100: {inside:.1f}.",
+                f"{soft:.4f}; at it, one teacher's targets are as soft as the mean's at {self.teacher_temperature:g}.",
+                f"Agreement between two of the chosen teachers on the order of a row, Spearman × 100: {inside:.1f}.",
             ]
         else:
-            lines.append("One teacher alone: nothing is averaged, and there is nobody to agree with; tick another.")
+            lines.append("With one teacher, nothing is averaged and no agreement can be measured. Tick another one.")
         if self.pairs is not None:
             alone = [self.alone[teacher] for teacher in chosen]
             lines.append(
-                f"Score of the averaged teachers themselves on {self.scored_on}: {score:.2f}. Each of them alone: "
+                f"The averaged teachers score {score:.2f} on {self.scored_on}. Each of them alone: "
                 f"{np.mean(alone):.2f} on average, {min(alone):.2f} to {max(alone):.2f}."
             )
         if self.students:
@@ -182,7 +184,7 @@ class EnsembleExplorer(Explorer):
     def _table(self, chosen: list[int], target: np.ndarray, order: np.ndarray) -> list[list[str]]:
         others = np.delete(np.arange(len(self.sentences)), self.row)
         single = self.targets[chosen, self.row]
-        rows = [["target", "single teachers", "nearest sentences for the mean of the chosen"]]
+        rows = [["target", "single teachers", "nearest sentences under the mean"]]
         for place in order[:LISTED]:
             span = f"{single[:, place].min():.2f} to {single[:, place].max():.2f}"
             rows.append([f"{target[place]:.2f}", span, self.sentences[others[place]]])

@@ -1,4 +1,4 @@
-"""Group-P shuffling of one anchor's logits, step by step."""
+"""Group-P, step by step: the groups of one anchor's logits, its targets, and what a shuffle costs."""
 
 from __future__ import annotations
 
@@ -22,31 +22,32 @@ LAST_SEED = 9_999
 
 
 class GroupPExplorer(Explorer):
-    """One anchor sentence: its logits in groups, its targets before and after a shuffle, and what the shuffle costs.
+    """Group-P shuffling (Equations 5 and 6 of the paper) of one anchor sentence i.
+
+    Above: the teacher's cosines t_ij in their groups. Below: the targets q_j = softmax_{j != i}(t_ij / tau_t) before a
+    shuffle, after it, and averaged over all shuffles. The words say what this shuffle costs a student, in nats.
 
     Args:
-        cosines: the teacher's on one batch, [N, N], N at least 4. sentences: the batch's N sentences.
+        cosines: the teacher's cosines on one batch, [N, N], N at least 4. sentences: the batch's N sentences.
         p: where the slider starts.
-        teacher_temperature, student_temperature: tau_t of the targets and tau_s of the costs.
+        teacher_temperature, student_temperature: tau_t of the targets, and tau_s of the student.
 
     Raises:
-        KitError: cosines and sentences do not belong to one batch, or a trait is set outside its range.
+        KitError: there is not one sentence for each row of the cosines, or a trait is set outside its range.
     """
 
     title = "Group-P, step by step"
-    first = "move p from 0.01 to 1, then press Shuffle a few times."
+    first = "move p from 0.01 to 1. Then press Shuffle a few times."
     look = (
-        "a block of one colour is a group. A shuffle moves dots within their block only; black steps: what it gives on "
-        "average."
+        "each coloured block is a group. A shuffle moves dots only inside their block. Black steps: the mean of all "
+        "shuffles."
     )
 
-    row = traitlets.Int(0, help="anchor: place of the sentence in the batch")
-    p = traitlets.Float(0.1, help="share of the probability in a group, 0.01 to 1")
-    temperature = traitlets.Float(
-        1.0, help="of the softmax whose sum cuts the groups, one of ``temperatures``; the paper's is 1"
-    )
-    batch_size = traitlets.Int(4, help="the anchor and the sentences after it, 4 to N")
-    rank = traitlets.Int(1, help="bar whose sentence is shown, 1 = largest logit, to batch_size - 1")
+    row = traitlets.Int(0, help="the anchor: its place in the batch, from 0")
+    p = traitlets.Float(0.1, help="share of the probability in each group, 0.01 to 1")
+    temperature = traitlets.Float(1.0, help="of the softmax that cuts the groups, one of ``temperatures``; paper: 1")
+    batch_size = traitlets.Int(4, help="how many sentences, from the anchor on: 4 to N")
+    rank = traitlets.Int(1, help="bar whose sentence is shown: 1 (largest logit) to batch_size - 1")
     seed = traitlets.Int(0, help="of the shuffle, 0 to 9,999")
 
     def __init__(
@@ -65,13 +66,13 @@ class GroupPExplorer(Explorer):
         self.temperatures = sorted({teacher_temperature, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0})
         self._sheet = Sheet(2, height=3.7, left=0.105, right=0.99, bottom=0.125, top=0.92, hspace=0.08)
         self.p, self.batch_size = p, n
-        button = widgets.Button(description="Shuffle", icon="random", tooltip="Shuffle anew: the next seed")
+        button = widgets.Button(description="Shuffle", icon="random", tooltip="Shuffle again, with the next seed")
         super().__init__(
             {
                 "row": controls.dropdown("anchor sentence", controls.sentence_options(self.sentences), wide=True),
                 "p": controls.float_slider("p", 0.01, 1, 0.01),
                 "temperature": controls.choice_slider(
-                    "temperature of the cut", [(f"{value:g}", value) for value in self.temperatures]
+                    "grouping temperature", [(f"{value:g}", value) for value in self.temperatures]
                 ),
                 "batch_size": controls.int_slider("batch size", 4, n),
                 "rank": controls.int_slider("bar to read", 1, n - 1),
@@ -87,7 +88,7 @@ class GroupPExplorer(Explorer):
         ranges = {"row": (0, n - 1), "p": (0.01, 1), "batch_size": (4, n), "rank": (1, last), "seed": (0, LAST_SEED)}
         name, value = proposal["trait"].name, proposal["value"]
         if name == "p":
-            value = round(value, 6)  # a slider says 0.11000000000000001
+            value = round(value, 6)  # a slider gives 0.11000000000000001
         if name in ranges:
             between(name, value, *ranges[name])
         else:
@@ -103,7 +104,7 @@ class GroupPExplorer(Explorer):
 
     @property
     def rows(self) -> np.ndarray:
-        """The batch: the anchor, and the sentences after it, beginning again after the last."""
+        """The batch: places of the anchor and of the sentences after it; after the last one comes the first."""
         return (self.row + np.arange(self.batch_size)) % len(self.sentences)
 
     def paint(self) -> Picture:
@@ -128,24 +129,24 @@ class GroupPExplorer(Explorer):
         bar = self.rank - 1
         lines = [
             f"{len(sizes)} group{'s' * (len(sizes) > 1)} of {shown} logits, cut by a softmax at temperature "
-            f"{self.temperature:g} (the targets' is {self.teacher_temperature:g}).",
+            f"{self.temperature:g} (targets: {self.teacher_temperature:g}).",
             f"This shuffle moves {moved:.0%} of the anchor's target probability to other sentences.",
-            f"A student with the teacher's own cosines (at its temperature, {self.student_temperature:g}) would have, "
-            f"mean over the batch: cross-entropy {now.cross_entropy:.2f} nats ({before.cross_entropy:.2f} unshuffled), "
-            f"KL {now.kl:.2f} ({before.kl:.2f}). Rank correlation with the unshuffled logits: "
-            f"{now.rank_correlation:.2f}.",
+            f"A student that copies the teacher's cosines would have these batch means, at its temperature "
+            f"{self.student_temperature:g}: cross-entropy {now.cross_entropy:.2f} nats "
+            f"({before.cross_entropy:.2f} unshuffled), KL {now.kl:.2f} ({before.kl:.2f}). "
+            f"Rank correlation with the unshuffled logits: {now.rank_correlation:.2f}.",
             f"Bar {self.rank} (grey band): cosine {found.logits[bar]:.3f}, target {found.before[bar]:.2g} before, "
-            f"{found.after[bar]:.2g} after, {found.mean[bar]:.2g} on average: "
+            f"{found.after[bar]:.2g} after, {found.mean[bar]:.2g} on average. Its sentence: "
             f"{self.sentences[rows[found.columns[bar]]]}",
         ]
         if max(sizes) == 1:
-            lines.append("No group has two logits, so nothing can be shuffled; raise p.")
+            lines.append("Each group has one logit, so nothing can be shuffled. Raise p.")
         elif len(sizes) == 1:
             lines.append("All logits are in one group: the teacher's whole order is lost.")
         return lines
 
     def _cost(self, batch: Tensor, shuffled: bool) -> ShuffleCost:
-        """Of this very shuffle: the same seed permutes the whole batch."""
+        """Of this very shuffle: its seed shuffles the whole batch."""
 
         def shuffle(cosines: Tensor, generator: torch.Generator) -> Tensor:
             return group_p_shuffle(cosines, self.p, self.temperature, generator) if shuffled else cosines

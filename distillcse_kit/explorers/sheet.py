@@ -1,4 +1,4 @@
-"""A figure that is drawn over and over: making axes and ticks anew would cost more than all that is drawn into them."""
+"""A figure that is drawn again and again. New axes and ticks would take longer than everything drawn into them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from PIL.PngImagePlugin import PngInfo
 
 from distillcse_kit.plots.style import STYLE
 
-DPI = 100  # one dot a CSS pixel at the width of a notebook's column
+DPI = 100  # one dot per CSS pixel at the width of a notebook's column
 
 
 class Sheet:
-    """One Figure with its axes, wiped before each drawing.
+    """One Figure whose axes are wiped before each drawing.
 
     Args:
-        rows, columns: of the axes.
+        rows, columns: how many axes.
         width, height: in inches of 100 pixels. A notebook's column on a screen of 1280 pixels is about 900 wide.
-        margins: left, right, bottom, top, wspace, hspace and width_ratios, as for matplotlib's GridSpec: fixed, since
-            laying out anew takes longer than drawing.
+        margins: left, right, bottom, top, wspace, hspace and width_ratios, as for matplotlib's GridSpec. They stay
+            fixed, because a new layout takes longer than the drawing.
     """
 
     def __init__(self, rows: int = 1, columns: int = 1, width: float = 9, height: float = 4, **margins: Any) -> None:
@@ -36,10 +36,10 @@ class Sheet:
         FigureCanvasAgg(self.figure)
         self._axes: np.ndarray = self.figure.subplots(rows, columns, squeeze=False, gridspec_kw=margins)
         for ax in self._axes.flat:
-            ax.locator_params(nbins=6)  # tick labels are half of what drawing costs
+            ax.locator_params(nbins=6)  # tick labels take half of the drawing time
 
     def wiped(self) -> list[Axes]:
-        """The axes, row by row, without what was drawn before; their ticks are kept, to be moved."""
+        """The axes, row by row, empty again. Their ticks are kept: moving them is faster than making new ones."""
         axes: list[Axes] = self._axes.ravel().tolist()
         for ax in axes:
             wipe(ax)
@@ -47,7 +47,7 @@ class Sheet:
 
 
 def wipe(ax: Axes) -> None:
-    """Remove all that was drawn into the axes, and let their limits follow the data again."""
+    """Remove everything drawn into the axes, and let their limits follow the data again."""
     for artist in (*ax.lines, *ax.collections, *ax.patches, *ax.texts, *ax.images):
         artist.remove()
     ax.containers.clear()
@@ -59,8 +59,14 @@ def wipe(ax: Axes) -> None:
     ax.autoscale(True)
 
 
+def say_instead(ax: Axes, text: str, **font: Any) -> None:
+    """Where there is nothing to draw: switch the axes off and put one text into their middle."""
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", **font)
+
+
 def png_of(figure: Figure, settings: Mapping[str, Any], title: str) -> bytes:
-    """The figure as PNG at its own dots per inch, packed fast rather than small; traceable as ``png_bytes``."""
+    """The figure as a PNG at its own resolution, packed fast rather than small; metadata as in ``plots.png_bytes``."""
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()

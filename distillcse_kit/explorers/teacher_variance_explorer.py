@@ -1,4 +1,4 @@
-"""Where teachers that differ in their seed disagree: in a batch, in a row, in one pair, and after averaging."""
+"""Where teachers that differ only in their seed disagree: in a batch, a row and a pair, and after averaging."""
 
 from __future__ import annotations
 
@@ -13,41 +13,43 @@ from distillcse_kit import analysis, plots
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.scoring import spearman
 from distillcse_kit.explorers import controls
-from distillcse_kit.explorers.base import Explorer, Picture, between, one_of, same_batch
-from distillcse_kit.explorers.sheet import Sheet
+from distillcse_kit.explorers.base import Explorer, Picture, between, chosen_teachers, one_of, same_batch
+from distillcse_kit.explorers.sheet import Sheet, say_instead
 
 HEAT, RANK, TWO, PAIR, AVERAGING = "heat maps", "by rank", "two teachers", "one pair", "averaging"
-
 VIEWS = (HEAT, RANK, TWO, PAIR, AVERAGING)
 
-TOP = 12
-
-SUBSETS = 50  # of each size, in the curve of averages: enough for a curve that is drawn at every move
+TOP = 12  # logits of a row on which two teachers are compared, as in the paper
+SUBSETS = 50  # of teachers, of each size, behind the averaging curve: few, because every move computes it again
 
 
 class TeacherVarianceExplorer(Explorer):
-    """Cosines of M teachers on B batches, looked at in five ways.
+    """Five views of how much the cosines t_ij of M teachers differ on B batches (Table 2 of the paper, Equation 7).
+
+    Heat maps show the mean and the standard deviation over teachers. The others show the noise at each rank of a row,
+    two teachers against each other, one pair of sentences under each teacher, and the variance a + b / M of a row's
+    logits when M teachers are averaged.
 
     Args:
         cosines: [M, B, N, N]. sentences: those of each batch, [B][N].
-        teacher_temperature: tau_t, the unit in which noise counts.
+        teacher_temperature: tau_t. A change of tau_t in a cosine changes its weight in a target by a factor of e.
 
     Raises:
-        KitError: fewer than two teachers, sentences that do not belong to the cosines, or a trait outside its range.
+        KitError: fewer than two teachers, sentences that do not fit the cosines, or a trait outside its range.
     """
 
     title = "Teacher variance: what another seed would have said"
-    first = "look at one view after the other; then untick teachers until two are left."
-    look = "bright stripes: sentences on which seeds disagree. Below each picture stands what it says."
+    first = "look at one view after the other. Then untick teachers until two are left."
+    look = "bright stripes (right): sentences on which teachers disagree. The text below explains each view."
 
     view = traitlets.Unicode(HEAT, help="one of VIEWS")
-    batch = traitlets.Int(0, help="place of the batch")
-    teachers = traitlets.Tuple(help="the chosen teachers, places from 0")
-    teacher_a = traitlets.Int(0, help="on the horizontal axis of 'two teachers'")
-    teacher_b = traitlets.Int(1, help="on the vertical axis of 'two teachers'")
-    sentence_a = traitlets.Int(0, help="first sentence of 'one pair', place in the batch")
+    batch = traitlets.Int(0, help="number of the batch, from 0")
+    teachers = traitlets.Tuple(help="the chosen teachers, numbered from 0")
+    teacher_a = traitlets.Int(0, help="teacher on the x axis of 'two teachers'")
+    teacher_b = traitlets.Int(1, help="teacher on the y axis of 'two teachers'")
+    sentence_a = traitlets.Int(0, help="first sentence of 'one pair': its place in the batch, from 0")
     sentence_b = traitlets.Int(1, help="second sentence of 'one pair'")
-    averaged = traitlets.Int(1, help="M, how many of the chosen teachers 'averaging' takes")
+    averaged = traitlets.Int(1, help="M, how many of the chosen teachers 'averaging' averages")
 
     def __init__(
         self, cosines: np.ndarray, sentences: Sequence[Sequence[str]], teacher_temperature: float = 0.01
@@ -55,9 +57,11 @@ class TeacherVarianceExplorer(Explorer):
         self.cosines = np.asarray(cosines, dtype=np.float64)
         self.sentences = [list(batch) for batch in sentences]
         if self.cosines.ndim != 4 or len(self.cosines) < 2:
-            raise KitError("The cosines must be [teachers, batches, N, N] of at least two teachers; train more.")
+            raise KitError("Give the cosines of at least two teachers, as [teachers, batches, N, N].")
         if self.cosines.shape[1] != len(self.sentences):
-            raise KitError(f"There are {len(self.sentences)} batches of sentences, {self.cosines.shape[1]} of cosines.")
+            raise KitError(
+                f"There are {len(self.sentences)} batches of sentences, but {self.cosines.shape[1]} of cosines."
+            )
         for batch in self.sentences:
             same_batch(self.cosines.shape[-1], batch)
         self.teacher_temperature = teacher_temperature
@@ -69,21 +73,20 @@ class TeacherVarianceExplorer(Explorer):
             PAIR: self._one_pair,
             AVERAGING: self._averaging,
         }
-        self._options_of = -1  # the batch whose sentences the dropdowns offer
-        everyone = range(len(self.cosines))
-        self.teachers, self.averaged = tuple(everyone), min(4, len(self.cosines))
-        by_seed = [(f"seed {teacher}", teacher) for teacher in everyone]
+        self._options_of = -1  # number of the batch whose sentences the dropdowns offer
+        count = len(self.cosines)
+        self.teachers, self.averaged = tuple(range(count)), min(4, count)
         offered = controls.sentence_options(self.sentences[0])
         super().__init__(
             {
                 "view": controls.toggles("view", VIEWS),
-                "teachers": controls.Checkboxes("teachers, by seed", {teacher: str(teacher) for teacher in everyone}),
+                "teachers": controls.teacher_boxes(count),
                 "batch": controls.int_slider("batch", 0, len(self.sentences) - 1),
-                "averaged": controls.int_slider("M, averaged", 1, len(self.cosines)),
-                "teacher_a": controls.choice_slider("teacher across", by_seed),
-                "teacher_b": controls.choice_slider("teacher upwards", by_seed),
-                "sentence_a": controls.dropdown("pair: sentence", offered),
-                "sentence_b": controls.dropdown("pair: other sentence", offered),
+                "averaged": controls.int_slider("M, teachers averaged", 1, count),
+                "teacher_a": controls.seed_slider("teacher on x axis", count),
+                "teacher_b": controls.seed_slider("teacher on y axis", count),
+                "sentence_a": controls.dropdown("pair: first sentence", offered),
+                "sentence_b": controls.dropdown("pair: second sentence", offered),
             }
         )
 
@@ -94,9 +97,7 @@ class TeacherVarianceExplorer(Explorer):
         if name == "view":
             one_of(name, value, VIEWS)
         elif name == "teachers":
-            for teacher in value:
-                between("A teacher", teacher, 0, last_teacher)
-            return tuple(sorted(set(value)))
+            return chosen_teachers(value, last_teacher + 1)
         elif name == "averaged":
             between(name, value, 1, last_teacher + 1)
         elif name == "batch":
@@ -129,14 +130,13 @@ class TeacherVarianceExplorer(Explorer):
         if len(self.teachers) < least:
             sheet = self._sheet("nothing", left=0, right=1, bottom=0, top=1, height=1)
             [ax] = sheet.wiped()
-            ax.set_axis_off()
             needed = "one teacher" if least == 1 else "two teachers"
-            ax.text(0.5, 0.5, f"{self.view}: tick at least {needed}", transform=ax.transAxes, ha="center", fontsize=12)
-            return Picture(sheet.figure, f"This view needs at least {needed}: tick more of them.")
+            say_instead(ax, f"{self.view}: tick at least {needed}", fontsize=12)
+            return Picture(sheet.figure, f"This view needs at least {needed}: tick more.")
         return self._painters[self.view]()
 
     def _sheet(self, name: str, rows: int = 1, columns: int = 1, **settings: Any) -> Sheet:
-        """The sheet of that name, made when it is first needed."""
+        """The sheet of that name, made when it is first used."""
         if name not in self._sheets:
             margins = {"left": 0.09, "right": 0.98, "bottom": 0.145, "top": 0.9}
             self._sheets[name] = Sheet(rows, columns, **{"height": 3.5, **margins, **settings})
@@ -155,8 +155,8 @@ class TeacherVarianceExplorer(Explorer):
         mean_ax, mean_bar, between_them, spread_ax, spread_bar = sheet.wiped()
         between_them.set_axis_off()
         mean, spread = self.chosen.mean(axis=0), self.chosen.std(axis=0, ddof=1)
-        plots.draw_heatmap(mean_ax, mean, "mean cosine over the teachers", "viridis", mean_bar)
-        plots.draw_heatmap(spread_ax, spread, "standard deviation over the teachers", "magma", spread_bar)
+        plots.draw_heatmap(mean_ax, mean, "cosines: mean over teachers", "viridis", mean_bar)
+        plots.draw_heatmap(spread_ax, spread, "disagreement: std over teachers", "magma", spread_bar)
         pairs = np.triu_indices(len(mean), 1)
         worst = int(np.argmax(spread[pairs]))
         i, j = int(pairs[0][worst]), int(pairs[1][worst])
@@ -165,11 +165,11 @@ class TeacherVarianceExplorer(Explorer):
         noise = float(np.sqrt((spread[pairs] ** 2).mean()))
         lines = [
             f"{len(self.teachers)} teachers on {len(mean)} sentences: mean cosine {mean[pairs].mean():.3f}, standard "
-            f"deviation over pairs {mean[pairs].std(ddof=1):.3f}, over teachers {noise:.3f} "
-            f"({noise / self.teacher_temperature:.1f} tau_t: a factor of "
-            f"{np.exp(min(noise / self.teacher_temperature, 700)):.3g} in a target).",
-            f"Brightest stripe, mean standard deviation {by_sentence[stripe]:.3f}: sentence {self._named(stripe)}",
-            f"Most disputed pair, standard deviation {spread[i, j]:.3f}: sentences {self._named(i)} | {self._named(j)}",
+            f"deviation over pairs {mean[pairs].std(ddof=1):.3f}, over teachers {noise:.3f}. "
+            f"That is {noise / self.teacher_temperature:.1f} tau_t, a factor of "
+            f"{np.exp(min(noise / self.teacher_temperature, 700)):.3g} in a target.",
+            f"Brightest stripe (mean standard deviation {by_sentence[stripe]:.3f}): sentence {self._named(stripe)}",
+            f"Most disputed pair (standard deviation {spread[i, j]:.3f}): {self._named(i)} | {self._named(j)}",
         ]
         return Picture(sheet.figure, "\n".join(lines))
 
@@ -178,11 +178,11 @@ class TeacherVarianceExplorer(Explorer):
         [ax] = sheet.wiped()
         found = analysis.spread_by_rank(self.chosen[:, None])
         plots.draw_spread_by_rank(ax, found)
-        ax.set_title(f"the rows of batch {self.batch}, {len(self.teachers)} teachers")
+        ax.set_title(f"batch {self.batch}: noise of {len(self.teachers)} teachers and gaps, mean over rows")
         text = (
             f"Noise exceeds the gap to the next logit at {found.unsettled:.0%} of the ranks. At rank 1: noise "
-            f"{found.noise[0]:.3f}, gap {found.gap[0]:.3f}. Over all ranks the noise is {found.noise.mean():.3f} "
-            f"on average.\nWhere noise is above the gap, another seed would order those sentences otherwise."
+            f"{found.noise[0]:.3f}, gap {found.gap[0]:.3f}. Mean noise over all ranks: {found.noise.mean():.3f}."
+            "\nWhere the noise exceeds the gap, another seed may order those sentences differently."
         )
         return Picture(sheet.figure, text)
 
@@ -196,16 +196,18 @@ class TeacherVarianceExplorer(Explorer):
         ax.plot(ends, ends, "--", color=plots.GREY, linewidth=1.2)
         ax.set_xlabel(f"cosine, teacher of seed {self.teacher_a}")
         ax.set_ylabel(f"cosine, teacher of seed {self.teacher_b}")
-        ax.set_title(f"every pair of batch {self.batch}; dashed: both agree")
+        ax.set_title(f"batch {self.batch}, a dot per pair; dashed: equal cosines")
         if self.teacher_a == self.teacher_b:
-            return Picture(sheet.figure, "A teacher agrees with itself everywhere; choose another one to compare with.")
+            return Picture(
+                sheet.figure, "A teacher agrees with itself everywhere. Choose another one to compare it with."
+            )
         top = min(TOP, both.shape[-1] - 1)
         agreed = analysis.top_agreement(both[:, None], top)
         text = (
             f"{len(across)} pairs: Pearson {np.corrcoef(across, upwards)[0, 1]:.3f}, Spearman × 100 "
-            f"{spearman(across, upwards):.1f}; on the {top} largest logits of a row only {agreed.mean:.1f}.\n"
-            f"Seed {self.teacher_b}'s cosines lie {np.mean(upwards - across):+.3f} above seed {self.teacher_a}'s on "
-            "average, which a softmax over a row does not see."
+            f"{spearman(across, upwards):.1f}; {agreed.mean:.1f} on the {top} largest logits of a row.\n"
+            f"Mean difference, seed {self.teacher_b} minus seed {self.teacher_a}: {np.mean(upwards - across):+.3f}. A "
+            "softmax over a row ignores such a shift."
         )
         return Picture(sheet.figure, text)
 
@@ -217,22 +219,24 @@ class TeacherVarianceExplorer(Explorer):
         used = np.isin(np.arange(len(values)), self.teachers)
         ax.plot(np.flatnonzero(~used), values[~used], "x", color=plots.GREY, label="left out")
         ax.plot(np.flatnonzero(used), values[used], "o", color=plots.PALETTE[0], label="chosen")
-        mean, spread = values[used].mean(), values[used].std(ddof=1) if used.sum() > 1 else 0.0
+        count = len(values[used])
+        mean, spread = values[used].mean(), values[used].std(ddof=1) if count > 1 else 0.0
         ax.axhline(mean, color=plots.PALETTE[1], label="mean of the chosen, ± 1 standard deviation")
         ax.axhspan(mean - spread, mean + spread, color=plots.PALETTE[1], alpha=0.15, linewidth=0)
         ax.xaxis.set_major_locator(MaxNLocator(nbins=16, integer=True))
         ax.set(xlim=(-0.5, len(values) - 0.5), xlabel="teacher, by seed", ylabel="cosine of the pair")
+        ax.set_title(f"batch {self.batch}: one pair of sentences under each teacher")
         ax.margins(y=0.3)
         ax.legend(loc="upper right", ncols=3)
         pair = f"Sentences {self._named(i)} | {self._named(j)}"
         if i == j:
             return Picture(
-                sheet.figure, f"{pair}\nA sentence with itself has cosine 1 for every teacher; choose another."
+                sheet.figure, f"{pair}\nA sentence with itself has cosine 1 for every teacher. Choose another one."
             )
         text = (
-            f"{pair}\nMean {mean:.3f}, standard deviation over {used.sum()} teachers {spread:.3f}, "
-            f"{values[used].min():.3f} to {values[used].max():.3f}. At temperature {self.teacher_temperature:g} one "
-            f"standard deviation changes the pair's weight in a target by a factor of "
+            f"{pair}\nMean {mean:.3f}, standard deviation over {count} teacher{'s' * (count > 1)} {spread:.3f}, "
+            f"range {values[used].min():.3f} to {values[used].max():.3f}. At temperature {self.teacher_temperature:g}, "
+            f"one standard deviation changes the pair's weight in a target by a factor of "
             f"{np.exp(min(spread / self.teacher_temperature, 700)):.3g}."
         )
         return Picture(sheet.figure, text)
@@ -243,11 +247,11 @@ class TeacherVarianceExplorer(Explorer):
         law = analysis.averaging_law(self.chosen[:, None], SUBSETS)
         m = min(self.averaged, len(self.teachers))
         plots.draw_averaging_law(ax, law, marked=m)
-        ax.set_title(f"batch {self.batch}: variance of the mean of M of the {len(self.teachers)} teachers")
+        ax.set_title(f"batch {self.batch}: variance of logits when M of the {len(self.teachers)} teachers are averaged")
         text = (
-            f"Mean of {m}: {law.noise_share(m):.1%} of the variance of a row's logits is noise of seeds "
+            f"Mean of {m}: {law.noise_share(m):.1%} of the variance of a row's logits is seed noise "
             f"(one teacher: {law.noise_share(1):.1%}; all {len(self.teachers)}: "
-            f"{law.noise_share(len(self.teachers)):.1%}).\nFloor {law.floor:.3g}, which all teachers share and no "
-            f"averaging removes; noise {law.noise:.3g}, divided by M."
+            f"{law.noise_share(len(self.teachers)):.1%}).\nAll teachers share the floor, {law.floor:.3g}: averaging "
+            f"cannot remove it. The noise, {law.noise:.3g}, is divided by M."
         )
         return Picture(sheet.figure, text)

@@ -1,4 +1,4 @@
-"""A training run while it runs: loss, dev score, what the loss proves of shared information, and the time left."""
+"""A training run while it runs: its loss, its dev score, a bound on shared information, and the time left."""
 
 from __future__ import annotations
 
@@ -27,26 +27,30 @@ LONGEST = 50
 
 
 class TrainingMonitor(Explorer):
-    """Watches one run: pass ``on_step`` to whatever trains, or let ``watch`` do all of it.
+    """Watches one run: pass ``on_step`` to whatever trains, or let ``watch`` do it all.
+
+    Left: the loss in nats. Middle: the dev score. Right: ln N - l_cl, in nats, where l_cl is the contrastive loss
+    (Equation 1 of the paper). It is a lower bound of the mutual information of a sentence's two views, I(h; h+), and
+    cannot exceed its ceiling ln N.
 
     Args:
         label: what is trained.
-        batch_size: N of the training.
-        every: seconds between two pictures, so that the run is not kept from its work; a dev score is shown at once.
-        clock: gives the time in seconds.
+        batch_size: N, sentences per batch of the training.
+        every: seconds between two pictures, so that the run is not slowed down. A dev score is shown at once.
+        clock: returns the time in seconds.
 
     Raises:
         KitError: a batch of fewer than two sentences, or ``smoothing`` outside its range.
     """
 
     title = "Training, live"
-    first = "watch the loss fall; afterwards move the smoothing."
+    first = "watch the loss fall. Then move the smoothing."
     look = (
-        "whether the dev score still rises after the information bound (right) has reached its ceiling. Then the loss "
-        "no longer says how good the embeddings are."
+        "a dev score that still rises after the information bound (right) has reached its ceiling. From there on, the "
+        "loss does not show how good the embeddings are."
     )
 
-    smoothing = traitlets.Int(10, help="steps in the running mean of losses, 1 to 50")
+    smoothing = traitlets.Int(10, help="steps in the running mean of the losses, 1 to 50")
 
     def __init__(
         self, label: str, batch_size: int, every: float = 1.0, clock: Callable[[], float] = time.monotonic
@@ -58,7 +62,7 @@ class TrainingMonitor(Explorer):
         self.history: History = []
         self._began = self._painted = -math.inf
         self._sheet = Sheet(1, 3, height=3, left=0.065, right=0.985, bottom=0.17, top=0.89, wspace=0.27)
-        super().__init__({"smoothing": controls.int_slider("smoothing, in steps", 1, LONGEST)})
+        super().__init__({"smoothing": controls.int_slider("smoothing (steps)", 1, LONGEST)})
 
     @traitlets.validate("smoothing")
     def _in_range(self, proposal: Any) -> Any:
@@ -66,10 +70,10 @@ class TrainingMonitor(Explorer):
         return proposal["value"]
 
     def adjust(self) -> None:
-        self.controls["smoothing"].disabled = not self.steps  # a stored history has no single steps
+        self.controls["smoothing"].disabled = not self.steps  # a run from the store has no single steps
 
     def on_step(self, progress: Progress) -> None:
-        """Take note of a step, and paint if it is time to."""
+        """Keep a step, and repaint if it is time."""
         now = self.clock()
         if not self.steps:
             self._began = now
@@ -92,8 +96,8 @@ class TrainingMonitor(Explorer):
         """Show the monitor, train, and return the run.
 
         Args:
-            train: called with ``on_step``; a run that it only loads is shown by its stored history.
-            name, folder, settings: of the static figure of the finished run, as in ``show``.
+            train: called with ``on_step``. If it only loads a run, the stored history is shown.
+            name, folder, settings: of the still figure of the finished run, as in ``show``.
         """
         if not is_headless():
             display(self.box)
@@ -105,7 +109,7 @@ class TrainingMonitor(Explorer):
 
     @property
     def seconds_left(self) -> float:
-        """At the pace so far; nan before the second step."""
+        """Seconds left at the pace so far; nan before the second step."""
         if len(self.steps) < 2:
             return math.nan
         last = self.steps[-1]
@@ -113,7 +117,7 @@ class TrainingMonitor(Explorer):
         return pace * (last.steps - last.step)
 
     def curve(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Steps and values of one loss: running means of single steps, or the history's means of a stored run."""
+        """Steps and values of one loss: running means over steps, or, for a stored run, the means in its history."""
         if not self.steps:
             rows = [row for row in self.history if name in row]
             return np.array([row["step"] for row in rows]), np.array([row[name] for row in rows])
@@ -132,13 +136,13 @@ class TrainingMonitor(Explorer):
         _line(loss_ax, "loss (nats)", steps, losses, PALETTE[0])
         dev_steps, devs = np.array([row["step"] for row in self.history]), [row["dev"] for row in self.history]
         _line(dev_ax, "dev: Spearman × 100", dev_steps, np.array(devs), PALETTE[1])
-        _line(bound_ax, "bound: ln N - loss (nats)", at, ceiling - contrastive, PALETTE[2])
+        _line(bound_ax, "bound: ln N - contrastive (nats)", at, ceiling - contrastive, PALETTE[2])
         bound_ax.axhline(ceiling, color=GREY, linestyle="--", linewidth=1.2)
         bound_ax.set_ylim(min(0.0, *(ceiling - contrastive)) if len(at) else 0.0, 1.12 * ceiling)
         bound_ax.text(
             0.02,
             ceiling,
-            f"ceiling: ln of batch size {self.batch_size}",
+            f"ceiling: ln {self.batch_size} (batch size)",
             transform=bound_ax.get_yaxis_transform(),
             va="bottom",
         )
@@ -149,7 +153,7 @@ class TrainingMonitor(Explorer):
 
     def _lines(self, losses: np.ndarray, contrastive: np.ndarray) -> list[str]:
         if not len(losses) and not self.history:
-            return [f"{self.label}: not begun."]
+            return [f"{self.label}: not started yet."]
         lines = [self._where()]
         now = [f"Loss {losses[-1]:.3f}{self._over()}"] if len(losses) else []
         if self.history:
@@ -165,17 +169,17 @@ class TrainingMonitor(Explorer):
                 f"a batch of {self.batch_size} can show at most {ceiling:.2f}."
             )
         else:
-            lines.append("This run has no contrastive loss, so nothing is shown of shared information.")
+            lines.append("This run has no contrastive loss, so there is no information bound.")
         return lines
 
     def _over(self) -> str:
-        """What the last loss is a mean over."""
+        """How many steps the last loss is a mean of, in words."""
         count = min(self.smoothing, len(self.steps))
         return f" over the last {count} steps" if count > 1 else ""
 
     def _where(self) -> str:
         if not self.steps:
-            return f"{self.label}: loaded from the store, so that its stored history is shown, not single steps."
+            return f"{self.label}: loaded from the store. Shown is its stored history, not single steps."
         last = self.steps[-1]
         share = f"{self.label}: step {last.step} of {last.steps}"
         if last.step == last.steps:

@@ -104,7 +104,7 @@ def group_p_words(p: float, seed: int, row: int = 0) -> str:
     moved = 0.5 * float(np.abs(found.after - found.before).sum())
     return (
         f"{len(found.sizes)} groups of {', '.join(map(str, found.sizes))} logits, cut by a softmax at temperature 1 "
-        f"(the targets' is 0.01).\nThis shuffle moves {moved:.0%}"
+        f"(targets: 0.01).\nThis shuffle moves {moved:.0%}"
     )
 
 
@@ -152,7 +152,7 @@ def test_ensemble(shown: Shown) -> None:
     pairs, gold = sample.graded_pairs()
     shown.press(shown.control("teachers").locator(".dk-box-0 input"), "Space", teachers=[1, 2, 3])
     shown.says("Mean of 3 of 4 teachers: seeds 1, 2, 3.")
-    shown.says(f"{100 * stats.spearmanr(pairs[1:].mean(axis=0), gold)[0]:.2f}. Each of them alone")
+    shown.says(f"{100 * stats.spearmanr(pairs[1:].mean(axis=0), gold)[0]:.2f} on dev. Each of them alone")
     shown.press(shown.control("row").locator("select"), "4", row=4)
     # In this row the mean of these three teachers differs from the mean of all four.
     cosines = np.delete(COSINES[1:, 0].mean(axis=0)[4], 4)
