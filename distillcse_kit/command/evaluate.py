@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from distillcse_kit.command.flags import add_json
 from distillcse_kit.command.parser import Command
-from distillcse_kit.command.shared import check_writable, json_number, write_results
+from distillcse_kit.command.shared import check_writable, data_folder, json_number, write_results
 from distillcse_kit.config import POOLINGS, choose
 from distillcse_kit.errors import KitError
 
@@ -78,9 +78,7 @@ def _evaluated_pairs(arguments: argparse.Namespace) -> dict[str, SentencePairs]:
     """{task: its pairs}, all read before the model, so that a missing set shows at once and not after an hour."""
     from distillcse_kit.data.sts import available_tasks, load_sts
 
-    data_dir, tasks = arguments.data_dir and arguments.data_dir.expanduser(), arguments.tasks
-    if data_dir is not None and not data_dir.is_dir():
-        raise KitError(f"There is no data folder {data_dir}; give an existing one with --data-dir.")
+    data_dir, tasks = data_folder(arguments), arguments.tasks
     if not tasks:
         tasks = ["builtin", "kit"] if data_dir is None else available_tasks(data_dir)
     if not tasks:

@@ -36,10 +36,7 @@ def laboratory_of(arguments: argparse.Namespace) -> Laboratory:
     distillation = with_changes(distillation, **given(arguments, DistillationSettings))
     changes = {} if arguments.sentences is None else {"sentences": arguments.sentences}
     profile = with_changes(profile, training=training, distillation=distillation, **changes)
-    data_dir = arguments.data_dir
-    if data_dir is not None and not data_dir.expanduser().is_dir():
-        raise KitError(f"There is no data folder {data_dir}; give an existing one with --data-dir.")
-    lab = Laboratory(profile, data_dir and data_dir.expanduser(), arguments.corpus, None, arguments.store)
+    lab = Laboratory(profile, data_folder(arguments), arguments.corpus, None, arguments.store)
     if arguments.column:
         if not arguments.corpus:
             raise KitError("--column names a column of a corpus; name the corpus as well, with --corpus.")
@@ -48,6 +45,14 @@ def laboratory_of(arguments: argparse.Namespace) -> Laboratory:
     if arguments.dev:
         lab.dev = load_sts(arguments.dev)
     return lab
+
+
+def data_folder(arguments: argparse.Namespace) -> Path | None:
+    """The folder of --data-dir, None if it is not given. KitError if it does not exist."""
+    path: Path | None = arguments.data_dir
+    if path is not None and not path.expanduser().is_dir():
+        raise KitError(f"There is no data folder {path}; give an existing one with --data-dir.")
+    return path and path.expanduser()
 
 
 def seeds_of(arguments: argparse.Namespace, default: int) -> list[int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from distillcse_kit.command.flags import add_data, add_json, add_profile, add_store
 from distillcse_kit.command.parser import Command
-from distillcse_kit.command.shared import check_writable, write_results
+from distillcse_kit.command.shared import check_writable, data_folder, write_results
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,9 +38,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_writable("--json", arguments.json)
     check_writable("--csv", arguments.csv)
+    lab = Laboratory(arguments.profile, data_folder(arguments), arguments.corpus, None, arguments.store)
     sweep = sweep_named(arguments.name)
     print(f"{sweep.title}. {sweep.question}", flush=True)
-    lab = Laboratory(arguments.profile, arguments.data_dir, arguments.corpus, None, arguments.store)
     result = run_sweep(lab, arguments.name)
     for column in result.columns:
         print(f"\n{column}: mean over seeds with its 95% interval, and each row compared with the first:")
