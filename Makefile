@@ -1,4 +1,4 @@
-# `make` or `make help` lists what there is. Times are for two cores.
+# `make` or `make help` lists the targets. Times are for two cores.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/
@@ -7,61 +7,61 @@ PROFILE ?= laptop
 .DEFAULT_GOAL := help
 .PHONY: help env course real sweeps has-data test browser screenshots check lab notebooks
 
-help:  ## this list
-	@echo "DistillCSE Kit. Targets, each of which first makes what it needs:"
+help:  ## list the targets
+	@echo "DistillCSE Kit. Each target first makes what it needs:"
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-env: $(VENV)/.installed  ## the virtual environment .venv with everything, tests included (2 minutes, once)
+env: $(VENV)/.installed  ## make the virtual environment .venv, with what the tests need (2 minutes, once)
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "The kit needs Python 3.11 or later; name one: make env PYTHON=python3.12" >&2; exit 1; }
+		|| { echo "The kit needs Python 3.11 or later; name one, as in make env PYTHON=python3.12." >&2; exit 1; }
 	@echo "Installing into $(VENV): about 2 minutes and 2 GB, once ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN)python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,integrations]'
 	@touch $@
 	@echo "Installed. $$($(RUN)python --version), torch $$($(RUN)python -c 'import importlib.metadata as m; print(m.version("torch"))')."
 
-course: env  ## all notebooks, headless, offline, on the smallest profile (4 minutes): runs/course-smoke
-	@echo "Running the whole course on the smoke profile: at most 4 minutes ..."
+course: env  ## run all notebooks offline on the profile smoke, into runs/course-smoke (4 minutes)
+	@echo "Running the whole course on the profile smoke: at most 4 minutes ..."
 	@$(RUN)distillcse course --profile smoke --out runs/course-smoke
 
-real: has-data env  ## the course on your data and the laptop profile (40 minutes, resumes): make real DATA=folder
-	@echo "Running the whole course on $(DATA), laptop profile: about 40 minutes; a second start goes on where it stopped ..."
+real: has-data env  ## run the course on your data and the profile laptop: make real DATA=folder (40 minutes)
+	@echo "Running the whole course on $(DATA), profile laptop: about 40 minutes; run it again to continue if it stops ..."
 	@$(RUN)distillcse course --profile laptop --data-dir "$(DATA)" --out runs/course-laptop
 
-sweeps: has-data env  ## the shipped tables again, on your data (90 minutes, resumes): make sweeps DATA=folder
-	@echo "Training and scoring all sweeps, laptop profile: about 90 minutes; a second start goes on where it stopped ..."
+sweeps: has-data env  ## make the shipped tables again on your data: make sweeps DATA=folder (90 minutes)
+	@echo "Training and scoring all sweeps, profile laptop: about 90 minutes; run it again to continue if it stops ..."
 	@for name in $$($(RUN)python -c 'from distillcse_kit.experiments.sweeps import SWEEPS; print(*SWEEPS)'); do \
 		$(RUN)distillcse sweep $$name --data-dir "$(DATA)" --json distillcse_kit/results/sweeps/$$name.json || exit 1; \
 	done
 
 has-data:
-	@test -n "$(DATA)" || { echo "Name the folder with the data: make real DATA=folder (README, 'Real data')." >&2; exit 2; }
+	@test -n "$(DATA)" || { echo "Name the folder with your data, as in make real DATA=folder (README, 'Real data')." >&2; exit 2; }
 
-test: env  ## the tests (at most 5 minutes)
+test: env  ## run the tests (at most 5 minutes)
 	@echo "Running the tests: at most 5 minutes ..."
 	@OMP_NUM_THREADS=1 $(RUN)python -m pytest $(PYTEST_ARGS)
 
-browser: env  ## notebooks and explorers in a real JupyterLab, driven by a browser (at most 6 minutes; without one they skip)
-	@echo "Running all notebooks in JupyterLab, and moving their explorers: at most 6 minutes, less after make course ..."
+browser: env  ## test notebooks and explorers in JupyterLab with a browser; skips if there is none (at most 6 minutes)
+	@echo "Running all notebooks in JupyterLab and using their explorers: at most 6 minutes, less after make course ..."
 	@$(RUN)python -m pytest tests/browser
 
-screenshots: env  ## figures/explorers again, light and dark (needs a browser; 10 minutes, and the course first if it has not run)
-	@echo "Taking pictures of all explorers in JupyterLab, $(PROFILE) profile; what the store lacks is trained first ..."
+screenshots: env  ## make figures/explorers again, light and dark; needs a browser (10 minutes, more before make course)
+	@echo "Taking pictures of all explorers in JupyterLab, profile $(PROFILE); runs that the store does not have are trained first ..."
 	@$(RUN)python -m tests.browser.screenshots --profile $(PROFILE)
 
-check: env  ## style, types, and whether the notebooks are what their sources give (1 minute)
+check: env  ## check style and types, and that the notebooks match their sources (1 minute)
 	@echo "Checking style, types and notebooks: about a minute ..."
 	@$(RUN)ruff check .
 	@$(RUN)ruff format --check .
 	@$(RUN)mypy
 	@$(RUN)python -m distillcse_kit.course.notebook_files --check
 
-lab: env  ## JupyterLab on the first notebook (stays open; stop with Ctrl-C)
-	@echo "Opening JupyterLab on the first notebook; Ctrl-C here stops it ..."
+lab: env  ## open the first notebook in JupyterLab (stop it with Ctrl-C)
+	@echo "Opening the first notebook in JupyterLab; Ctrl-C here stops it ..."
 	@$(RUN)jupyter lab notebooks/00_start_here.ipynb
 
-notebooks: env  ## notebooks/*.ipynb again from notebooks/src/*.py (seconds)
+notebooks: env  ## write notebooks/*.ipynb from notebooks/src/*.py (seconds)
 	@echo "Writing notebooks/*.ipynb from notebooks/src/*.py: a few seconds ..."
 	@$(RUN)python -m distillcse_kit.course.notebook_files

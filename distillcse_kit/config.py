@@ -49,20 +49,23 @@ class TrainingSettings:
     """How any encoder of the kit is trained, teacher or student (section 2 of the paper).
 
     Attributes:
-        base: where training starts: "micro" (ships with the kit), a model folder, or a hub name.
-        pooling: how token states become a sentence embedding, one of ``POOLINGS``.
-        head: train through a Linear + tanh head, which is dropped at evaluation.
-        temperature: tau of the contrastive loss.
-        learning_rate: peak; decays linearly to zero over ``steps``.
-        steps: optimiser steps; the corpus is read again, in a new order, when they need more than one epoch.
-        batch_size: N, sentences a step.
-        max_tokens: training sentences are cut to this many word pieces; evaluation never cuts here.
-        evaluate_every: steps between two dev scores; the best is kept.
-        mlm_weight, mlm_share: weight of the auxiliary masked-LM loss, and share of tokens hidden for it.
-        gradient_clip: largest gradient norm.
-        precision: "auto" takes bfloat16 where the processor computes in it.
-        compile: "auto" compiles long runs on a GPU, where it repays.
-        seed: of the order of sentences, dropout, head and shuffling.
+        base: encoder to start from: "micro" (comes with the kit), a model folder, or a hub name.
+        pooling: how token states become a sentence embedding: the [CLS] state (as in the paper), the same without the
+            training head, or the mean over tokens of the last layer, the last two, or the first and the last.
+        head: train through a Linear + tanh head, which is dropped at evaluation; only the pooling cls has one.
+        temperature: temperature of the contrastive loss (tau, Eq 1), above 0; 0.05 in the paper.
+        learning_rate: learning rate of the first step, above 0; it falls linearly to zero. 3e-5 in the paper.
+        steps: optimiser steps, 1 or more; 15,625 in the paper. Each epoch reads the corpus in a new order.
+        batch_size: sentences in a batch (N), 1 or more; 64 in the paper.
+        max_tokens: longest training sentence in word pieces, 3 or more, the rest is cut off; 32 in the paper.
+            Evaluation does not use this limit.
+        evaluate_every: steps from one dev score to the next, 1 or more; 125 in the paper. The best checkpoint is kept.
+        mlm_weight: weight of the auxiliary masked-LM loss, 0 (off) or more.
+        mlm_share: share of tokens that the masked-LM loss hides, above 0 and at most 1.
+        gradient_clip: largest gradient norm, above 0; a larger gradient is scaled down to it.
+        precision: number format; "auto" is bfloat16 where the machine computes in it, else float32.
+        compile: whether to use torch.compile; "auto" uses it only for long runs on a GPU.
+        seed: seed of the order of sentences, dropout, head and shuffling, 0 or more.
     """
 
     base: str = "micro"
@@ -100,16 +103,25 @@ class DistillationSettings:
     """What a student learns from its teachers (Eq 2 to 7).
 
     Attributes:
-        student_temperature, teacher_temperature: tau_s and tau_t.
-        weight: lambda of Eq 3.
-        distil_only: leave the contrastive loss out.
-        objective: "distillation", or "ranking_hinge" (in the authors' code only).
-        divergence: of the distillation loss, one of ``DIVERGENCES``.
-        shuffle: what is done to the teacher's logits, one of ``SHUFFLES``.
-        p, group_temperature: of Group-P and of the group mean.
-        group_size: of fixed groups.
-        band_start, band_end: of the rank band, 0 = largest logit, end excluded.
-        teacher_margin, student_margin, pairs_per_row: of the ranking hinge.
+        student_temperature: temperature of the student's softmax (tau_s, Eq 2), above 0; 0.02 in the paper.
+        teacher_temperature: temperature of the teacher's softmax (tau_t, Eq 2), above 0; 0.01 in the paper.
+        weight: weight of the distillation loss (lambda, Eq 3), above 0; 1 in the paper.
+        distil_only: train on the distillation loss alone, without the contrastive loss.
+        objective: what the student learns from: "distillation" (Eq 2), or the order of sampled pairs
+            ("ranking_hinge", only in the authors' code).
+        divergence: how the distillation loss compares student and teacher; "cross_entropy" in the paper.
+        shuffle: what is done to each row of the teacher's logits: nothing, Group-P shuffling (as in the paper), the
+            mean of each Group-P group, shuffling inside groups of equal size, or shuffling one band of ranks.
+        p: share of the probability in each group, above 0 and at most 1; 0.1 in the paper. Group-P and the group mean
+            use it.
+        group_temperature: temperature of the softmax that is cut into groups of p, above 0; 1 in the paper.
+        group_size: logits in each group of "fixed_groups", 1 or more.
+        band_start: first rank of "rank_band", 0 or more; rank 0 is the largest logit.
+        band_end: rank at which "rank_band" ends, above its start; this rank itself stays in place.
+        teacher_margin: a pair counts in the ranking hinge if its teacher probabilities differ by more than this, at
+            least 0 and below 1.
+        student_margin: margin by which the student's cosines should differ in the ranking hinge.
+        pairs_per_row: pairs that the ranking hinge draws from each row, 1 or more.
     """
 
     student_temperature: float = 0.02

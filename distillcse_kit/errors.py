@@ -1,4 +1,4 @@
-"""The one exception that the kit raises for what a user can mend."""
+"""The one exception that the kit raises for what a user can put right."""
 
 from __future__ import annotations
 

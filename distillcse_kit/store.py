@@ -1,7 +1,7 @@
-"""Keyed folders on disk: whatever was computed once is loaded the next time, and says so.
+"""Keyed folders on disk: what was computed once is loaded the next time.
 
-A key is a hash of everything that decides the result (settings, inputs, the kit's format version), so a changed
-setting is another folder and nothing stale can be read. Every file appears whole or not at all.
+A key is a hash of everything that decides the result: settings, inputs and the kit's format version. A changed setting
+gives another key, so nothing stale can be read. Every file appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from distillcse_kit.errors import KitError
 
 T = TypeVar("T")
 
-FORMAT = 1  # raise it when what a folder holds changes its meaning: old folders are then no longer found
+FORMAT = 1  # raise it when the meaning of stored contents changes: old folders are then no longer found
 
 
 def default_store() -> Path:
-    """The store's place: the environment variable DISTILLCSE_STORE, or ~/.cache/distillcse_kit."""
+    """The store's folder: the environment variable DISTILLCSE_STORE, else ~/.cache/distillcse_kit."""
     return Path(os.environ.get("DISTILLCSE_STORE") or Path.home() / ".cache" / "distillcse_kit")
 
 
@@ -49,9 +49,12 @@ def file_fingerprint(*paths: Path) -> str:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; on leaving the block it replaces ``path`` at once.
+    """Yield a temporary path beside ``path``; at the end of the block it replaces ``path`` in one step.
 
-    If the block raises, ``path`` is as it was. A full disk is reported as a KitError.
+    If the block raises, ``path`` stays as it was.
+
+    Raises:
+        KitError: the file cannot be written, for example because the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -72,9 +75,12 @@ def new_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``path``; on leaving the block it takes the place of ``path``.
+    """Yield a temporary folder beside ``path``; at the end of the block it replaces ``path``.
 
-    An older ``path`` is moved aside first and deleted last. If the block raises, ``path`` is as it was.
+    An older ``path`` is moved aside first and deleted last. If the block raises, ``path`` stays as it was.
+
+    Raises:
+        KitError: the folder cannot be written, for example because the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
@@ -108,7 +114,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; a damaged one is a KitError that names it and the fix."""
+    """Read a JSON file. If it is damaged, a KitError names it and the fix."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
@@ -116,21 +122,24 @@ def read_json(path: Path) -> Any:
 
 
 class Store:
-    """A folder of computed things, each under ``kind/key``.
+    """A folder of computed results, each under ``kind/key``.
 
-    Two processes that want the same thing take turns: the second finds it done.
+    If two processes want the same result, the second waits for the first and loads what it wrote.
+
+    Args:
+        root: the folder; None takes ``default_store()``.
     """
 
     def __init__(self, root: str | Path | None = None) -> None:
         self.root = Path(root) if root else default_store()
 
     def path(self, kind: str, content: Any, suffix: str = "") -> Path:
-        """Where the thing of that kind, decided by ``content``, is or will be."""
+        """The path of the result of this kind whose key is made from ``content``, whether it exists or not."""
         return self.root / kind / (key_of(content) + suffix)
 
     @contextmanager
     def locked(self, path: Path) -> Iterator[None]:
-        """Hold the lock of one thing; waits while another process holds it."""
+        """Hold the lock of one result; wait while another process holds it."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.parent / f".{path.name}.lock"):
             yield
@@ -138,12 +147,12 @@ class Store:
     def load_or_write(
         self, kind: str, content: Any, suffix: str, load: Callable[[Path], T], write: Callable[[Path], object]
     ) -> T:
-        """Load the thing, or write it to a temporary file, move it into place and load it.
+        """Load a result; if it is missing or damaged, write it to a temporary file, move it into place and load it.
 
         Args:
-            kind, content, suffix: decide the path.
-            load: reads the file; ValueError, OSError, EOFError or KitError mean that it is damaged: written again.
-            write: computes the thing and writes it to the path it is given.
+            kind, content, suffix: as for ``path``.
+            load: reads the file, and raises ValueError, OSError, EOFError or KitError if it is damaged.
+            write: computes the result and writes it to the path it is given.
         """
         path = self.path(kind, content, suffix)
         with self.locked(path):
@@ -157,11 +166,11 @@ class Store:
         return load(path)
 
     def array(self, kind: str, content: Any, write: Callable[[Path], None]) -> np.ndarray:
-        """A memory-mapped .npy array; ``write`` puts it into the path it is given."""
+        """Load or make a memory-mapped .npy array; ``write`` saves it to the path it is given."""
         return self.load_or_write(kind, content, ".npy", load_array, write)
 
     def json(self, kind: str, content: Any, compute: Callable[[], Any]) -> Any:
-        """A JSON value, stored together with the ``content`` that decided it."""
+        """Load or compute a JSON value; it is stored together with ``content``."""
         return self.load_or_write(
             kind,
             content,

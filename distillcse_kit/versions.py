@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import importlib.metadata
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
+PACKAGES = ("distillcse-kit", "torch", "transformers", "tokenizers", "accelerate", "numpy", "scipy")
 
 
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    names = ("distillcse-kit", "torch", "transformers", "tokenizers", "accelerate", "numpy", "scipy")
-    found = {}
-    for name in names:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+def installed_version(name: str) -> str | None:
+    """The version of an installed package; None if it is not installed."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def versions(*others: str) -> dict[str, str]:
+    """{package: version} of ``PACKAGES``, which every result depends on, and of ``others``."""
+    return {name: installed_version(name) or "not installed" for name in (*PACKAGES, *others)}

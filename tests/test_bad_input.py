@@ -1,8 +1,7 @@
-"""Every kind of bad input, through the command line: one sentence that names the fix, status 2, nothing left behind."""
+"""Every kind of bad input, on the command line: one sentence with the fix, status 2, and nothing left behind."""
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from distillcse_kit.data.tasks import TASKS
 def corpus_of(
     content: str | bytes, name: str = "corpus.txt", command: str = "teach", *further: str
 ) -> Callable[[Path], list[str]]:
-    """Train a teacher, or what the command makes, on a corpus file with this content."""
+    """Run a command that trains (teach, unless another is named) on a corpus file with this content."""
 
     def arguments(folder: Path) -> list[str]:
         path = folder / name
@@ -30,7 +29,7 @@ def corpus_of(
 
 
 def folder_of(*names: str) -> Callable[[Path], list[str]]:
-    """Pretrain on a folder that has these files."""
+    """Pretrain on a folder with these files."""
 
     def arguments(folder: Path) -> list[str]:
         for name in names:
@@ -52,7 +51,7 @@ def pairs_of(content: str) -> Callable[[Path], list[str]]:
 
 
 def dev_of(content: str) -> Callable[[Path], list[str]]:
-    """Train a teacher that is chosen on a file of pairs with this content."""
+    """Train a teacher whose checkpoint is chosen by a file of pairs with this content."""
 
     def arguments(folder: Path) -> list[str]:
         pairs_of(content)(folder)
@@ -62,7 +61,7 @@ def dev_of(content: str) -> Callable[[Path], list[str]]:
 
 
 def set_of(task: str, file: str, content: str) -> Callable[[Path], list[str]]:
-    """Score on a set that has its one file in a folder of the user's."""
+    """Score on a set that is one file with this content in the user's data folder."""
 
     def arguments(folder: Path) -> list[str]:
         (folder / "data" / task).mkdir(parents=True)
@@ -73,7 +72,7 @@ def set_of(task: str, file: str, content: str) -> Callable[[Path], list[str]]:
 
 
 def year_with(gold: str) -> Callable[[Path], list[str]]:
-    """Score on a year of STS whose input has two pairs and whose gold file is this."""
+    """Score on a year of STS with two pairs in each input file and this content in each gold file."""
 
     def arguments(folder: Path) -> list[str]:
         year = folder / "STS12-en-test"
@@ -87,7 +86,7 @@ def year_with(gold: str) -> Callable[[Path], list[str]]:
 
 
 def whole_year_with(score: str) -> Callable[[Path], list[str]]:
-    """Score on STS16 of true size, in which the seventh gold score of the second subset is this."""
+    """Score on STS16 at its true size, with this as the seventh gold score of the subset headlines."""
 
     def arguments(folder: Path) -> list[str]:
         year = folder / "STS16-en-test"
@@ -102,7 +101,7 @@ def whole_year_with(score: str) -> Callable[[Path], list[str]]:
 
 
 def model_with(*files: str, command: str = "evaluate") -> Callable[[Path], list[str]]:
-    """Score, or start from, or learn from, a model folder that holds nothing but these files."""
+    """Score a model folder that holds only these files, or use it as --base or as a teacher."""
 
     def arguments(folder: Path) -> list[str]:
         model = folder / "model"
@@ -126,7 +125,7 @@ def words(*arguments: str) -> Callable[[Path], list[str]]:
 GOOD = "a cat\ta dog\t2\n"
 SICK = "pair_ID\tsentence_A\tsentence_B\trelatedness_score\n"
 PICKLE = ["model", "pickle", "pytorch_model.bin", "save it again"]
-# In the order of the list that the kit was built to: what is wrong, the command, and what the sentence must say.
+# What is wrong: (the command, what the sentence must contain).
 CASES: dict[str, tuple[Callable[[Path], list[str]], list[str]]] = {
     # a missing, empty, binary, non-UTF-8 or one-sentence corpus
     "corpus missing": (words("teach", "--corpus", "./nowhere.txt"), ["nowhere.txt", "give"]),
@@ -266,24 +265,24 @@ def test_one_sentence_and_nothing_half_written(
     for part in parts:
         assert part in told.err
     for flag, others in re.findall(r"(?<![\w-])(--[a-z][a-z-]*)(?: of ((?:\w+(?:, | and )?)+))?", told.err):
-        if flag[2:] in ("help", "repo-type", "local-dir") or flag in arguments:  # of hf download; the mistake itself
+        if (
+            flag[2:] in ("help", "repo-type", "local-dir") or flag in arguments
+        ):  # flags of hf download, and the mistake itself
             continue
         for command in re.split(r", | and ", others) if others else [arguments[0]]:
             assert flag in flags_of(command), f"{flag} is advised, but {command} does not have it"
-    others = (".lock", ".arrow")  # the corpus may be in order, and kept, where another thing is not
+    others = (".lock", ".arrow")  # a good corpus is kept when something else is wrong
     left = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path.suffix not in others}
     assert left == before
     assert not (tmp_path / "new").exists() and not (tmp_path / "runs").exists()
 
 
 def flags_of(command: str) -> set[str]:
-    parser = argparse.ArgumentParser()
-    cli.COMMANDS[command].add_arguments(parser)
-    return {flag for action in parser._actions for flag in action.option_strings}
+    return {flag for action in cli.parser_of(command)._actions for flag in action.option_strings}
 
 
-def test_the_right_input_beside_them_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same commands work once the mistake is gone, so that none of the above fails for another reason."""
+def test_the_same_commands_work_on_good_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the mistake the same commands work, so none of the cases above fails for another reason."""
     assert cli.main(pairs_of(GOOD + "a man\ta woman\t3\nthe sea\tan ocean\t4.5\n")(tmp_path)) == 0
     arguments = corpus_of("\n".join(SENTENCES[:40]))(tmp_path)
     quick = ["--steps", "1", "--batch-size", "4", "--seeds", "0", "--store", str(tmp_path / "store")]

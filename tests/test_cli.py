@@ -1,9 +1,11 @@
-"""The command: what it prints, its exit status, and that every mistake is one sentence."""
+"""The command: what it prints, its exit status, and one sentence for every mistake."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +17,9 @@ from distillcse_kit.command import machine as doctor
 from distillcse_kit.command import main as cli
 from distillcse_kit.command.flags import field_help
 from distillcse_kit.command.machine import Finding
-from distillcse_kit.command.shared import _laboratory
-from distillcse_kit.config import DistillationSettings, TrainingSettings
+from distillcse_kit.command.shared import laboratory_of
+from distillcse_kit.config import PROFILES, DistillationSettings, TrainingSettings
+from distillcse_kit.course.runner import TIME_LIMITS
 from distillcse_kit.training.masked_lm import PretrainingSettings
 
 
@@ -24,7 +27,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
     """(exit status, stdout, stderr) of the command in this process."""
     try:
         status = cli.main([str(argument) for argument in arguments])
-    except SystemExit as stopped:  # argparse's way
+    except SystemExit as stopped:  # this is how argparse ends
         status = int(stopped.code or 0)
     captured = capsys.readouterr()
     return status, captured.out, captured.err
@@ -32,7 +35,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
 
 @pytest.fixture
 def files(tmp_path: Path, tiny: Path) -> dict[str, Path]:
-    """Data that is right, and data that is wrong in one way each."""
+    """Good data, and files that each have one thing wrong."""
     corpus, dev = tmp_path / "corpus.txt", tmp_path / "dev.tsv"
     corpus.write_text("\n".join(SENTENCES[:120]), encoding="utf-8")
     rows = zip(SENTENCES[:30], SENTENCES[7:37], range(30), strict=True)
@@ -52,23 +55,81 @@ def files(tmp_path: Path, tiny: Path) -> dict[str, Path]:
 # ---------------------------------------------------------------- help
 
 
-def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+HEAVY = ("torch", "numpy", "transformers", "datasets", "matplotlib", "papermill")
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["doctor", "--help"], ["teach", "--help"], ["distill", "--help"]])
+def test_help_is_quick_because_nothing_heavy_is_imported(words: list[str]) -> None:
+    """Without words, only the import of the command is looked at."""
     code = (
         "import sys, distillcse_kit.command.main as c\n"
-        "try: c.main(['--help'])\nexcept SystemExit: pass\n"
-        "print([name for name in ('torch', 'transformers', 'datasets', 'papermill') if name in sys.modules])"
+        f"try: {words} and c.main({words})\nexcept SystemExit: pass\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")
-    assert all(command in done.stdout for command in cli.COMMANDS)
 
 
-@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_only_the_chosen_command_is_imported() -> None:
+    code = (
+        "import sys, distillcse_kit.command.main as c\n"
+        "try: c.main(['teach', '--help'])\nexcept SystemExit: pass\n"
+        "print([name for name in c.NAMES if f'distillcse_kit.command.{name}' in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("['teach']\n")
+
+
+def test_the_list_of_commands_is_complete(capsys: pytest.CaptureFixture[str]) -> None:
+    status, told, _ = run(capsys, "--help")
+    assert status == 0
+    for name in cli.NAMES:
+        assert re.search(rf"^ +{name} +{re.escape(cli.command_named(name).summary)}$", told, re.MULTILINE)
+    modules = Path(cli.__file__).parent.glob("*.py")
+    assert {path.stem for path in modules if "COMMAND = Command(" in path.read_text(encoding="utf-8")} == set(cli.NAMES)
+
+
+@pytest.mark.parametrize("command", cli.NAMES)
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, told, _ = run(capsys, command, "--help")
     assert status == 0
-    assert cli.COMMANDS[command].description.split()[0] in told
-    assert len(told) > 300
+    assert cli.command_named(command).description in " ".join(told.split())
+
+
+@pytest.mark.parametrize("command", cli.NAMES)
+def test_each_flag_says_what_it_does_and_its_default(command: str) -> None:
+    for action in cli.parser_of(command)._actions:
+        if isinstance(action, argparse._HelpAction):
+            continue
+        name, text = action.option_strings or action.dest, action.help or ""
+        assert re.search(r"\w.* \((required|default: .+)\)$", text), f"{name}: {text}"
+        assert ("(required)" in text) == action.required, name
+        assert "``" not in text, f"{name} shows markup"
+
+
+@pytest.mark.parametrize("command", cli.NAMES)
+def test_the_first_line_of_the_help_names_what_is_required(command: str) -> None:
+    parser = cli.parser_of(command)
+    first = parser.format_help().splitlines()[0]
+    assert first.startswith(f"usage: distillcse {command} ") and first.endswith("[flags]")
+    required = [action for action in parser._actions if action.required]
+    words = [word for action in required for word in (*action.option_strings, action.metavar)]
+    assert first.split()[3:-1] == words
+
+
+def test_a_default_that_differs_between_profiles_names_each() -> None:
+    helps = {action.dest: action.help or "" for action in cli.parser_of("distill")._actions}
+    smoke, laptop, paper = (PROFILES[name].training.steps for name in ("smoke", "laptop", "paper"))
+    assert helps["steps"].endswith(f"(default: {smoke} in smoke, {laptop} in laptop, {paper} in paper)")
+    assert helps["teacher_temperature"].endswith("above 0; 0.01 in the paper (default: 0.01)")
+    assert helps["shuffle"].endswith("(default: group_p)")
+    assert helps["head"].endswith("(default: on)")
+
+
+def test_the_course_names_the_time_limits_that_it_has() -> None:
+    helps = {action.dest: action.help or "" for action in cli.parser_of("course")._actions}
+    limits = ", ".join(f"{limit:.0f} in {name}" for name, limit in TIME_LIMITS.items())
+    assert helps["time_limit"].endswith(f"(default: {limits})")
 
 
 @pytest.mark.parametrize(
@@ -86,8 +147,8 @@ def test_each_setting_has_a_flag_with_its_explanation(
     words = " ".join(told.split())
     helps = field_help(settings)
     for name in set(settings.__dataclass_fields__) - without:  # type: ignore[attr-defined]
-        assert "--" + name.replace("_", "-") + " " in words
-        assert helps.get(name), f"the docstring of {settings.__name__} says nothing of {name}"
+        assert re.search(rf"--{name.replace('_', '-')}[ ,]", words)
+        assert helps.get(name), f"the docstring of {settings.__name__} says nothing about {name}"
 
 
 # ---------------------------------------------------------------- mistakes
@@ -110,7 +171,10 @@ MISTAKES = {
     "unknown divergence": ("distill --divergence mse", "Unknown divergence 'mse'"),
     "empty rank band": ("distill --shuffle rank_band --band-start 9 --band-end 9", "The rank band 9..9 is empty"),
     "no rounds": ("distill --rounds 0 {fast}", "--rounds is 0"),
-    "weights without teachers": ("distill --teachers {tiny} --weights 1 2 {fast}", "2 weights for 1 teachers"),
+    "weights without teachers": (
+        "distill --teachers {tiny} --weights 1 2 {fast}",
+        "The number of weights is 2 and the number of teachers is 1",
+    ),
     "the same teacher twice": ("distill --teachers {tiny} {tiny} {fast}", "is given twice"),
     "no such teacher": ("distill --teachers {folder}/none {fast}", "There is no model folder"),
     "seed below 0": ("teach --seeds -1 {fast}", "The seeds are -1"),
@@ -124,9 +188,13 @@ MISTAKES = {
         "columns.csv: none of the columns a, b",
     ),
     "no such column": ("teach --corpus {folder}/columns.csv --column c", "columns.csv: no column c"),
-    "column of nothing": ("teach --column c", "name the corpus, too"),
+    "column of nothing": ("teach --column c", "name the corpus as well"),
     "scores nan": ("teach --dev {folder}/nan.tsv --corpus {corpus} --base {tiny}", "nan.tsv, line 1: the score is nan"),
     "missing data folder": ("teach --data-dir {folder}/none", "There is no data folder"),
+    "missing data folder to score": ("evaluate {tiny} --data-dir {folder}/none", "There is no data folder"),
+    "missing data folder of a sweep": ("sweep cut --data-dir {folder}/none", "There is no data folder"),
+    "unknown sweep": ("sweep table4", "invalid choice: 'table4'"),
+    "unknown split": ("evaluate {tiny} --tasks kit --split all", "all"),
     "base without weights": ("evaluate {folder}", "has no config.json"),
     "pickle weights only": ("evaluate {folder}/pickled", "as pickle only (pytorch_model.bin)"),
     "unknown set": ("evaluate {tiny} --tasks sts99", "sts99: there is no such set"),
@@ -154,11 +222,11 @@ def test_a_mistake_is_one_sentence_and_status_2(
     assert told == "" and sentence in error
     assert error.startswith("distillcse") and error.count("\n") == 1 and "Traceback" not in error
     left = set(files["folder"].rglob("*")) - set(before)
-    left = {path for path in left if path.is_file() and path.suffix != ".arrow"}  # a corpus that is in order is kept
+    left = {path for path in left if path.is_file() and path.suffix != ".arrow"}  # a good corpus is kept
     assert not [path for path in left if not path.is_relative_to(files["store"] / "tokens")], "half-written"
 
 
-def test_a_stopped_command_says_that_it_goes_on(
+def test_a_stopped_command_says_how_to_continue(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stopped(_: object) -> list[Finding]:
@@ -166,7 +234,7 @@ def test_a_stopped_command_says_that_it_goes_on(
 
     monkeypatch.setattr(doctor, "examine", stopped)
     status, _, error = run(capsys, "doctor")
-    assert status == 130 and "goes on from there" in error
+    assert status == 130 and "to continue from there" in error
 
 
 # ---------------------------------------------------------------- doctor
@@ -215,7 +283,7 @@ def test_doctor_finds_a_store_that_cannot_be_written(tmp_path: Path) -> None:
 def test_teach_distill_evaluate(
     files: dict[str, Path], other_vocabulary: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The whole way: two teachers; two rounds of students, one teacher having another vocabulary; their scores."""
+    """Two teachers, two rounds of students (one teacher with another vocabulary), and their scores."""
     shared = ["--profile", "smoke", "--corpus", files["corpus"], "--dev", files["dev"], "--base", files["tiny"]]
     shared += ["--store", files["store"], "--steps", 2, "--evaluate-every", 1, "--batch-size", 8, "--seeds", 0, 1]
     result = files["folder"] / "result.json"
@@ -242,12 +310,12 @@ def test_teach_distill_evaluate(
 
 
 def test_preset_and_single_flags_override_the_profile(files: dict[str, Path]) -> None:
-    parser = cli._parser("distill")
-    words = ["distill", "--preset", "authors-code", "--learning-rate", "0.5", "--store", str(files["store"])]
-    profile = _laboratory(parser.parse_args(words)).profile
+    parser = cli.parser_of("distill")
+    words = ["--preset", "authors-code", "--learning-rate", "0.5", "--store", str(files["store"])]
+    profile = laboratory_of(parser.parse_args(words)).profile
     assert (profile.name, profile.training.steps, profile.training.learning_rate) == ("laptop", 5_000, 0.5)
     assert (profile.distillation.student_temperature, profile.distillation.shuffle) == (0.025, "group_p")
-    profile = _laboratory(parser.parse_args(["distill", "--shuffle", "none"])).profile
+    profile = laboratory_of(parser.parse_args(["--shuffle", "none"])).profile
     assert profile.distillation.shuffle == "none"
 
 

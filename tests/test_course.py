@@ -1,4 +1,4 @@
-"""The course runner on notebooks of a few lines; kernels are started only where a kernel is what is tested."""
+"""The course runner on notebooks of a few lines. Kernels start only in the tests that need one."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[runner.Out
     root = tmp_path_factory.mktemp("course {braces}")
     folder = write(root / "notebooks", a_failing=FAILING, b_widget=WIDGET, c_good=GOOD)
     lines: list[str] = []
-    # A busy machine loses a kernel's answer now and then; it is found again when the time of its cell is over.
+    # On a busy machine a kernel's answer is sometimes lost; papermill finds it when the cell's time is over.
     course = Course(out=root / "out", folder=folder, parameters={"seed": "7", "share": "1e-2"}, time_limit=45)
     return root / "out", run_course(course, say=lines.append), lines
 
@@ -97,7 +97,7 @@ def test_a_failed_notebook_does_not_stop_the_others(ran: Any) -> None:
     ]
 
 
-def test_errors_are_named_in_a_line_with_their_cell(ran: Any) -> None:
+def test_an_error_is_one_line_that_names_its_cell(ran: Any) -> None:
     _, outcomes, _ = ran
     assert outcomes[0].error == "cell 5: ValueError: the cell broke"
     assert outcomes[2].error is None
@@ -172,15 +172,15 @@ def test_a_killed_course_leaves_a_valid_record(tmp_path: Path, monkeypatch: pyte
     assert [row["status"] for row in rows] == ["ok", "not run", "not run"]
 
 
-def test_parameters_are_refused_where_unknown_and_typed_where_known(tmp_path: Path) -> None:
+def test_unknown_parameters_are_refused_and_known_ones_get_their_type(tmp_path: Path) -> None:
     folder = write(tmp_path, a="", b="")
     notebooks = {name: read_notebook(path) for name, path in find_notebooks(folder).items()}
     given = notebook_parameters(notebooks, Course(parameters={"loud": "true", "seed": "3"}))
     assert given["a"]["loud"] is True and given["b"]["seed"] == 3
     for parameters, sentence in [
         ({"sed": "3"}, "Unknown parameter 'sed'; choose among loud, seed, share"),
-        ({"seed": "three"}, "The parameter seed is 'three'; it must be of the type int"),
-        ({"loud": "perhaps"}, "must be of the type bool"),
+        ({"seed": "three"}, "The parameter seed is 'three'; it must be of type int"),
+        ({"loud": "perhaps"}, "must be of type bool"),
         ({"data_dir": "x"}, "set by --data-dir"),
     ]:
         with pytest.raises(KitError, match=sentence):

@@ -13,7 +13,7 @@ import pytest
 from safetensors import safe_open
 
 from distillcse_kit.command.flags import given
-from distillcse_kit.command.main import _parser
+from distillcse_kit.command.main import parser_of
 from distillcse_kit.config import PROFILES, with_changes
 from distillcse_kit.encoder.loading import MICRO
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
@@ -34,11 +34,10 @@ def test_the_weights_are_half_precision_safetensors_of_8_megabytes_at_most() -> 
 
 
 def test_the_card_names_the_command_that_gives_these_settings() -> None:
-    command = re.search(r"^ {4}distillcse (pretrain .*)$", CARD, re.MULTILINE)
+    command = re.search(r"^ {4}distillcse pretrain (.*)$", CARD, re.MULTILINE)
     assert command
-    settings = PretrainingSettings(
-        **given(_parser("pretrain").parse_args(shlex.split(command[1])), PretrainingSettings)
-    )
+    arguments = parser_of("pretrain").parse_args(shlex.split(command[1]))
+    settings = PretrainingSettings(**given(arguments, PretrainingSettings))
     assert asdict(settings) == MADE["settings"]
 
 

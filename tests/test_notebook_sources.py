@@ -1,4 +1,4 @@
-"""Notebooks are what their sources give: no outputs, stable ids, one parameters cell, no model logic in long cells."""
+"""Notebooks match their sources: no outputs, stable ids, one parameters cell, no long cells."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_generated_notebooks_are_valid_and_without_outputs(folder: Path) -> None
 def test_the_same_source_gives_the_same_file(folder: Path) -> None:
     [path] = generate(folder)
     before = path.read_bytes()
-    random.seed(1)  # ids are not drawn
+    random.seed(1)  # ids are not random
     generate(folder)
     assert path.read_bytes() == before
     assert differences(folder) == []
@@ -92,7 +92,7 @@ def test_check_names_what_is_missing_or_differs(folder: Path) -> None:
     content["cells"][2]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["0\n"]}]
     path.write_text(as_file(content), encoding="utf-8")
     [sentence] = differences(folder)
-    assert "is not what" in sentence and "make notebooks" in sentence
+    assert "differs from what" in sentence and "make notebooks" in sentence
 
 
 def test_a_readers_own_notebook_is_left_alone(folder: Path) -> None:
@@ -125,7 +125,7 @@ def test_unreadable_notebooks_are_one_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", COURSE, ids=lambda path: path.stem)
 def test_course_notebook(source: Path) -> None:
-    """Committed as its source gives it; begins with a title; has the standard parameters; cells are short."""
+    """It matches its source, begins with a title, has the standard parameters, and its cells are short."""
     notebook = nbformat.reads(as_file(from_source(source)), as_version=4)
     assert (source.parent.parent / f"{source.stem}.ipynb").read_text(encoding="utf-8") == as_file(from_source(source))
     assert notebook.cells[0].cell_type == "markdown" and notebook.cells[0].source.startswith("# ")

@@ -298,7 +298,7 @@ def test_a_stopped_command_leaves_no_folder_and_goes_on(
     monkeypatch.setattr(masked_lm, "CHECKPOINT_STEPS", 2)
     calls = stop_at(monkeypatch, 3)
     assert command(tmp_path, table, "--column", "words", *TINY) == 130
-    assert "goes on from there" in capsys.readouterr().err and not (tmp_path / "made").exists()
+    assert "to continue from there" in capsys.readouterr().err and not (tmp_path / "made").exists()
     assert command(tmp_path, table, "--column", "words", *TINY) == 0
     assert len(calls) == 4 and SentenceEncoder.load(tmp_path / "made").width == 16
 

@@ -1,4 +1,4 @@
-"""Nothing half-written, nothing stale, nothing computed twice."""
+"""Nothing is half-written, nothing is stale, and nothing is computed twice."""
 
 from __future__ import annotations
 

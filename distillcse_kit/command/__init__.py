@@ -1,1 +1,1 @@
-"""The ``distillcse`` command, one module for each of its commands."""
+"""The ``distillcse`` command: one module for each of its commands."""

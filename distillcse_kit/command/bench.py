@@ -1,45 +1,55 @@
-"""``distillcse bench``"""
+"""``distillcse bench``: the kit against the plain way of the same work."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
-
-from distillcse_kit.command.shared import _add_json, _check_json, _write_json
-
-# ------------------------------------------------------------------ bench
+from distillcse_kit.command.flags import STORE, add_json
+from distillcse_kit.command.parser import Command
+from distillcse_kit.command.shared import check_writable, write_results
 
 
-def _bench_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--quick", action="store_true", help="fewer repeats")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``bench``."""
+    parser.add_argument("--quick", action="store_true", help="repeat each measurement fewer times (default: off)")
     parser.add_argument(
-        "--corpus", metavar="SOURCE", default="builtin", help="sentences to measure on (default: the built-in ones)"
+        "--corpus",
+        metavar="SOURCE",
+        default="builtin",
+        help="sentences to measure on: builtin, a file, a folder or a hub name (default: builtin)",
     )
-    instead = parser.add_mutually_exclusive_group()
+    others = parser.add_argument_group("other measurements", "At most one of these, in place of the ratios.")
+    instead = others.add_mutually_exclusive_group()
     instead.add_argument(
         "--growth",
         metavar="DIR",
-        help="instead: time and memory against batch, teachers and sentences, drawn into DIR/bench_growth.png",
+        help="measure how time and memory grow with the batch, the teachers and the sentences, and draw the curves "
+        "into DIR/bench_growth.png (default: off)",
     )
     instead.add_argument(
         "--scores",
         metavar="DIR",
-        help="instead: students of the laptop profile trained the fast and the plain way, scored on the sets in DIR",
+        help="train students of the laptop profile the fast and the plain way, and score both on the STS sets in DIR "
+        "(default: off)",
     )
-    instead.add_argument("--gpu", action="store_true", help="instead: BERT-base's shape on a GPU")
-    instead.add_argument("--explorers", action="store_true", help="instead: how long explorers take to repaint")
-    parser.add_argument("--store", metavar="DIR", help="for --scores: folder of everything computed")
-    _add_json(parser)
+    instead.add_argument(
+        "--gpu", action="store_true", help="measure an encoder of BERT-base's size on a GPU (default: off)"
+    )
+    instead.add_argument(
+        "--explorers", action="store_true", help="measure how long each explorer takes to repaint (default: off)"
+    )
+    parser.add_argument("--store", metavar="DIR", help=f"folder that keeps what --scores trains (default: {STORE})")
+    add_json(parser)
 
 
-def _bench(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, print the lines as they come, and return 0."""
+
     def say(line: str) -> None:
         print(line, flush=True)
 
-    _check_json(arguments.json)
+    check_writable("--json", arguments.json)
     found: dict[str, Any]
     if arguments.growth:
         from distillcse_kit.bench import growth
@@ -53,7 +63,7 @@ def _bench(arguments: argparse.Namespace) -> int:
         from distillcse_kit.bench.scores import compare_students
         from distillcse_kit.laboratory import Laboratory
 
-        say("One teacher, and a student a seed, the fast way and the plain way: about 10 minutes.")
+        say("One teacher, and one student for each seed, the fast way and the plain way: about 10 minutes.")
         found = compare_students(Laboratory("laptop", arguments.scores, store=arguments.store), say)
     elif arguments.gpu:
         from distillcse_kit.bench.gpu import measure_gpu
@@ -62,12 +72,22 @@ def _bench(arguments: argparse.Namespace) -> int:
     elif arguments.explorers:
         from distillcse_kit.bench.repaints import measure_explorers
 
-        say("Every move of every explorer, in this process: about a minute.")
+        say("Moving every control of every explorer, in this process: about a minute.")
         found = measure_explorers(arguments.quick, say)
     else:
         from distillcse_kit.bench.ratios import run_bench
 
-        say("Ratios within this run: median [quartiles]. About 5 minutes, fewer with --quick.")
+        say("Ratios within this run: median [quartiles]. About 5 minutes, less with --quick.")
         found = run_bench(arguments.quick, arguments.corpus, say)
-    _write_json(arguments.json, found)
+    write_results(arguments.json, found)
     return 0
+
+
+COMMAND = Command(
+    "measure the kit's speed against the plain way",
+    "Measure shuffling, training steps, whole runs, encoding, the embedding store and memory, taking turns with the "
+    "plain way of doing the same work. Print ratios with their quartiles, since absolute times mean little on a busy "
+    "machine.",
+    add_arguments,
+    run,
+)

@@ -1,4 +1,4 @@
-"""``distillcse distill``"""
+"""``distillcse distill``: students of one or several teachers (Eq 2 to 7)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distillcse_kit.command.flags import add_profile_settings, add_training, by_profile
+from distillcse_kit.command.parser import Command
+from distillcse_kit.command.shared import check_writable, laboratory_of, report_run, seeds_of, write_results
+from distillcse_kit.config import DistillationSettings
 from distillcse_kit.errors import KitError
 
 if TYPE_CHECKING:
@@ -14,34 +18,33 @@ if TYPE_CHECKING:
     from distillcse_kit.laboratory import Laboratory
     from distillcse_kit.method.ensemble import TeacherEnsemble
 
-from distillcse_kit.command.shared import _add_training, _check_json, _laboratory, _seeds, _write_json, add_settings_of
-from distillcse_kit.command.teach import _report
 
-
-def _distill_arguments(parser: argparse.ArgumentParser) -> None:
-    from distillcse_kit.config import DistillationSettings
-
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``distill``."""
     parser.add_argument(
         "--teachers",
         metavar="MODEL",
         nargs="+",
-        help="run folders of teach, or any encoders (folders, hub names), each read with its own tokenizer "
-        "(default: the profile's SimCSE teachers)",
+        help="run folders that teach has made, or any encoders (folders, hub names); each uses its own tokenizer "
+        f"(default: the profile's SimCSE teachers: {by_profile('teachers')})",
     )
     parser.add_argument(
-        "--weights", metavar="FLOAT", type=float, nargs="+", help="one for each teacher (default: all alike)"
+        "--weights",
+        metavar="FLOAT",
+        type=float,
+        nargs="+",
+        help="weight of each of --teachers in the average of their cosines, in the same order, 0 or more "
+        "(default: equal)",
     )
     parser.add_argument(
         "--rounds",
         metavar="INT",
         type=int,
         default=1,
-        help="of self-training: the students teach the next round (default: 1)",
+        help="rounds of self-training, 1 or more; the students of one round teach the next (default: 1)",
     )
-    add_settings_of(
-        parser, DistillationSettings, "distillation (default: Group-P shuffling with the profile's or preset's values)"
-    )
-    _add_training(parser)
+    add_profile_settings(parser, DistillationSettings, "distillation", shuffle="group_p")
+    add_training(parser, runs="seeds")
 
 
 def _ensemble(
@@ -62,7 +65,7 @@ def _ensemble(
 
 
 def _named_teachers(sources: Sequence[str]) -> dict[str, SentenceEncoder]:
-    """{key: encoder}: a run folder goes by its key, as in the laboratory; others by a hash."""
+    """{key: encoder}. The key of a run folder is the run's, as in the laboratory; that of others is a hash."""
     from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 
     found: dict[str, SentenceEncoder] = {}
@@ -70,41 +73,56 @@ def _named_teachers(sources: Sequence[str]) -> dict[str, SentenceEncoder]:
         encoder = SentenceEncoder.load(source)
         key = Path(source).resolve().name if (Path(source) / "run.json").is_file() else encoder.fingerprint()
         if key in found:
-            raise KitError(f"The teacher {source} is given twice; name each once, and use --weights to weigh it more.")
+            raise KitError(
+                f"The teacher {source} is given twice; name it once, and use --weights to give it more weight."
+            )
         found[key] = encoder
     return found
 
 
-def _distill(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    """Train the students of each round and report each; returns 0."""
     from distillcse_kit.config import with_changes
     from distillcse_kit.training.loop import train
     from distillcse_kit.training.objective import Distillation
 
-    _check_json(arguments.json)
-    lab = _laboratory(arguments)
-    seeds = _seeds(arguments, lab.profile.seeds)
+    check_writable("--json", arguments.json)
+    lab = laboratory_of(arguments)
+    seeds = seeds_of(arguments, lab.profile.seeds)
     if arguments.rounds < 1:
         raise KitError(f"--rounds is {arguments.rounds}; it must be 1 or more.")
     count = len(arguments.teachers) if arguments.teachers else lab.profile.teachers
     if arguments.weights and len(arguments.weights) != count:
-        raise KitError(f"{len(arguments.weights)} weights for {count} teachers; give --weights one for each teacher.")
+        raise KitError(
+            f"The number of weights is {len(arguments.weights)} and the number of teachers is {count}; "
+            "give --weights one number for each teacher."
+        )
     lab.describe()
     if arguments.teachers:
         teachers = _named_teachers(arguments.teachers)
     else:
         trained = [lab.teacher(seed) for seed in range(count)]
-        for run in trained:
-            _report(run, f"teacher {run.seed}")
-        teachers = {run.key: run.encoder() for run in trained}
+        for teacher in trained:
+            report_run(teacher, f"teacher {teacher.seed}")
+        teachers = {teacher.key: teacher.encoder() for teacher in trained}
     weights, rows = arguments.weights, []
     for number in range(1, arguments.rounds + 1):
         lesson = Distillation(lab.profile.distillation, _ensemble(lab, teachers, weights))
         students = []
         for seed in seeds:
             settings = with_changes(lab.profile.training, seed=seed)
-            run = train(lab.store, settings, lab.corpus, lab.dev, lesson, label=f"student {seed}")
-            students.append(run)
-            rows.append({"round": number, **_report(run, f"student {seed}, round {number}")})
-        teachers, weights = {run.key: run.encoder() for run in students}, None
-    _write_json(arguments.json, {"settings": lab.describe(), "runs": rows})
+            student = train(lab.store, settings, lab.corpus, lab.dev, lesson, label=f"student {seed}")
+            students.append(student)
+            rows.append({"round": number, **report_run(student, f"student {seed}, round {number}")})
+        teachers, weights = {student.key: student.encoder() for student in students}, None
+    write_results(arguments.json, {"settings": lab.describe(), "runs": rows})
     return 0
+
+
+COMMAND = Command(
+    "train students of one or several teachers",
+    "Embed the corpus once with each teacher, average the teachers' cosines, and train one student for each seed. The "
+    "default is the paper's DistillCSE: all teachers and Group-P shuffling. Plain distillation is --shuffle none.",
+    add_arguments,
+    run,
+)

@@ -1,4 +1,4 @@
-"""``distillcse evaluate``"""
+"""``distillcse evaluate``: scores on STS sets, by the paper's protocol."""
 
 from __future__ import annotations
 
@@ -6,46 +6,51 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distillcse_kit.command.flags import add_json
+from distillcse_kit.command.parser import Command
+from distillcse_kit.command.shared import check_writable, data_folder, json_number, write_results
+from distillcse_kit.config import POOLINGS, choose
 from distillcse_kit.errors import KitError
 
 if TYPE_CHECKING:
     from distillcse_kit.data.sentence_pairs import SentencePairs
 
-from distillcse_kit.command.shared import _add_json, _check_json, _number, _write_json
 
-# ------------------------------------------------------------------ evaluate
-
-
-def _evaluate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", help="micro, a model or run folder, or a hub name")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``evaluate``."""
+    parser.add_argument(
+        "model", metavar="MODEL", help="encoder to score: micro, a model folder, a run folder, or a hub name (required)"
+    )
     parser.add_argument(
         "--tasks",
         metavar="NAME",
         nargs="+",
-        help="sts12 .. sts16, stsb, sickr, builtin, kit, or a file of pairs "
-        "(default: all that are in --data-dir, else builtin and kit)",
+        help="sets to score on: sts12, sts13, sts14, sts15, sts16, stsb, sickr, builtin, kit, or files of pairs "
+        "(default: all sets in --data-dir; without it, builtin and kit)",
     )
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
         type=Path,
-        help="folder with STS sets; without it, sets that are not built in come from the hub",
+        help="folder with STS sets (default: none; sets that are not built in then come from the hub)",
     )
-    parser.add_argument("--split", metavar="NAME", default="test", help="test (default), dev or train")
+    parser.add_argument(
+        "--split", metavar="NAME", default="test", help="part of each set: train, dev or test (default: test)"
+    )
     parser.add_argument(
         "--pooling",
-        metavar="NAME",
-        help="another pooler than the model's own: cls, cls_before_pooler, avg, avg_top2, avg_first_last",
+        metavar="|".join(POOLINGS),
+        help="how token states become a sentence embedding (default: the model's own pooling)",
     )
-    _add_json(parser)
+    add_json(parser)
 
 
-def _evaluate(arguments: argparse.Namespace) -> int:
-    from distillcse_kit.config import POOLINGS, choose
+def run(arguments: argparse.Namespace) -> int:
+    """Print the score of each set, and the average if all seven of the paper are among them; returns 0."""
     from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
     from distillcse_kit.evaluation.scoring import PAPER_TASKS, score_pairs
 
-    _check_json(arguments.json)
+    check_writable("--json", arguments.json)
     if arguments.pooling is not None:
         choose("pooling", arguments.pooling, POOLINGS)
     pairs = _evaluated_pairs(arguments)
@@ -59,25 +64,33 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         "model": arguments.model,
         "pooling": encoder.pooling,
         "split": arguments.split,
-        "spearman": {task: _number(score) for task, score in scores.items()},
+        "spearman": {task: json_number(score) for task, score in scores.items()},
     }
     if set(PAPER_TASKS) <= set(scores):
         average = sum(scores[task] for task in PAPER_TASKS) / len(PAPER_TASKS)
         print(f"{'average of the seven':<28}{'':>7}{average:>9.2f}")
-        result["average"] = _number(average)
-    _write_json(arguments.json, result)
+        result["average"] = json_number(average)
+    write_results(arguments.json, result)
     return 0
 
 
 def _evaluated_pairs(arguments: argparse.Namespace) -> dict[str, SentencePairs]:
-    """All pairs, read before the model is: a missing set should not show after an hour of encoding."""
+    """{task: its pairs}, all read before the model, so that a missing set shows at once and not after an hour."""
     from distillcse_kit.data.sts import available_tasks, load_sts
 
-    data_dir, tasks = arguments.data_dir and arguments.data_dir.expanduser(), arguments.tasks
-    if data_dir is not None and not data_dir.is_dir():
-        raise KitError(f"There is no data folder {data_dir}; give an existing one with --data-dir.")
+    data_dir, tasks = data_folder(arguments), arguments.tasks
     if not tasks:
         tasks = ["builtin", "kit"] if data_dir is None else available_tasks(data_dir)
     if not tasks:
-        raise KitError(f"{data_dir} holds none of the known sets; name a set with --tasks or another folder.")
+        raise KitError(f"{data_dir} holds none of the known sets; name a set with --tasks, or give another folder.")
     return {task: load_sts(task, data_dir, arguments.split) for task in tasks}
+
+
+COMMAND = Command(
+    "score an encoder on sentence pairs",
+    "Print Spearman's correlation x 100 between cosines and gold scores. As in the paper, it is one correlation over "
+    "all pairs of a set.",
+    add_arguments,
+    run,
+    "MODEL",
+)

@@ -1,4 +1,4 @@
-"""What this machine has, and whether the kit can work on it."""
+"""What this machine offers, and whether the kit can work on it."""
 
 from __future__ import annotations
 
@@ -15,41 +15,24 @@ from packaging.requirements import Requirement
 
 from distillcse_kit.errors import KitError
 from distillcse_kit.store import default_store
+from distillcse_kit.versions import installed_version
 
 _CHECKOUT = Path(__file__).resolve().parent.parent.parent
-
-_RESULT_PACKAGES = (
-    "distillcse-kit",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "accelerate",
-    "numpy",
-    "scipy",
-    "papermill",
-)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: "ok", "note" (works, but worth knowing) or "missing" (the kit cannot work)."""
+    """One line of the report.
+
+    Attributes:
+        name: what was checked.
+        status: "ok", "note" (the kit works, but this is worth knowing) or "missing" (the kit cannot work).
+        detail: what was found, and the fix if one is needed.
+    """
 
     name: str
     status: str
     detail: str
-
-
-def installed_version(name: str) -> str | None:
-    """The version of an installed package; None if it is not there."""
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def installed_versions(names: tuple[str, ...] = _RESULT_PACKAGES) -> dict[str, str]:
-    """{package: version} of what results depend on."""
-    return {name: installed_version(name) or "not installed" for name in names}
 
 
 def requirements() -> list[Requirement]:
@@ -64,7 +47,7 @@ def requirements() -> list[Requirement]:
 
 
 def pins() -> dict[str, str]:
-    """{package: version} of constraints.txt; empty where the kit was installed without its repository."""
+    """{package: version} of constraints.txt; empty if the kit was installed without its repository."""
     path = _CHECKOUT / "constraints.txt"
     if not path.is_file():
         return {}
@@ -73,9 +56,9 @@ def pins() -> dict[str, str]:
 
 
 def examine(store: str | Path | None = None) -> list[Finding]:
-    """Look at interpreter, packages, machine, data and store; each look is one or a few findings."""
-    looks: list[Callable[[], list[Finding]]] = [_python, _packages, _machine, _torch, _compiler, _encoder, _data]
-    found = [finding for look in looks for finding in look()]
+    """Check interpreter, packages, machine, encoder, data and store (None: the default one)."""
+    checks: list[Callable[[], list[Finding]]] = [_python, _packages, _machine, _torch, _compiler, _encoder, _data]
+    found = [finding for check in checks for finding in check()]
     return found + _store(Path(store) if store else default_store())
 
 
@@ -97,9 +80,9 @@ def _packages() -> list[Finding]:
         if version and version.split("+")[0] != pinned:
             differing.append(f"{name} {version} (pinned: {pinned})")
     if differing:
-        found.append(Finding("pinned versions", "note", "other than tested: " + ", ".join(differing)))
+        found.append(Finding("pinned versions", "note", "not the tested ones: " + ", ".join(differing)))
     if not found:
-        found.append(Finding("packages", "ok", f"{len(wanted)} needed, all there, at the tested versions"))
+        found.append(Finding("packages", "ok", f"all {len(wanted)} are installed, in the tested versions"))
     return found
 
 
@@ -113,25 +96,31 @@ def _machine() -> list[Finding]:
     return [
         Finding("cores", "ok", str(cores)),
         Finding(
-            "memory", enough, f"{free:.1f} of {total:.1f} GiB free" + ("" if enough == "ok" else "; 2 are advisable")
+            "memory",
+            enough,
+            f"{free:.1f} of {total:.1f} GiB free" + ("" if enough == "ok" else "; at least 2 are better"),
         ),
     ]
 
 
 def _torch() -> list[Finding]:
     if installed_version("torch") is None:
-        return []  # _packages has said so
+        return []  # _packages reports it
     import torch
 
     from distillcse_kit.encoder.devices import computes_in_bfloat16
 
     native = computes_in_bfloat16(torch.device("cpu"))
-    found = [Finding("bfloat16", "ok", "native on this processor" if native else "not native here: float32 is used")]
+    found = [
+        Finding(
+            "bfloat16", "ok", "native on this processor" if native else "not native on this processor: float32 is used"
+        )
+    ]
     if torch.cuda.is_available():
         gpu = torch.cuda.get_device_properties(0)
         found.append(Finding("GPU", "ok", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB"))
     else:
-        found.append(Finding("GPU", "ok", "none: the processor is used; only the profile paper wants one"))
+        found.append(Finding("GPU", "ok", "none: the processor is used; only the profile paper needs a GPU"))
     return found
 
 
@@ -140,7 +129,7 @@ def _compiler() -> list[Finding]:
     path = next((found for name in names if name and (found := shutil.which(name))), None)
     if path:
         return [Finding("C++ compiler", "ok", f"{path}: long runs can be compiled")]
-    return [Finding("C++ compiler", "note", "none: pretraining runs uncompiled, so give it --no-compile")]
+    return [Finding("C++ compiler", "note", "none: run distillcse pretrain with --no-compile")]
 
 
 def _encoder() -> list[Finding]:
@@ -167,14 +156,14 @@ def _data() -> list[Finding]:
     except KitError as error:
         return [Finding("built-in data", "missing", str(error))]
     counts = ", ".join(f"{count} {name}" for name, count in pairs.items())
-    return [Finding("built-in data", "ok", f"{sentences} sentences made on trial; pairs: {counts}")]
+    return [Finding("built-in data", "ok", f"made {sentences} sentences as a trial; pairs: {counts}")]
 
 
 def _store(root: Path) -> list[Finding]:
-    """Place and size of the store, and the room that its disk has."""
+    """Where the store is, how large it is, and how much space its disk has left."""
     existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
     if not (existing.is_dir() and os.access(existing, os.W_OK)):
-        return [Finding("store", "missing", f"{root} cannot be written to; name another with DISTILLCSE_STORE")]
+        return [Finding("store", "missing", f"{root} cannot be written to; name another folder in DISTILLCSE_STORE")]
     size = sum(file.stat().st_size for file in root.rglob("*") if file.is_file()) if root.is_dir() else 0
     free = shutil.disk_usage(existing).free / 2**30
     return [
@@ -182,6 +171,6 @@ def _store(root: Path) -> list[Finding]:
         Finding(
             "disk",
             "ok" if free >= 2 else "note",
-            f"{free:.1f} GiB free there" + ("" if free >= 2 else "; 2 are advisable"),
+            f"{free:.1f} GiB free for the store" + ("" if free >= 2 else "; at least 2 are better"),
         ),
     ]

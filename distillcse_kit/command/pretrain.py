@@ -1,41 +1,44 @@
-"""``distillcse pretrain``"""
+"""``distillcse pretrain``: another micro encoder, from plain sentences."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from distillcse_kit.command.flags import add_column, add_settings, add_store, given
+from distillcse_kit.command.parser import Command
 from distillcse_kit.errors import KitError
 
-if TYPE_CHECKING:
-    pass
 
-from distillcse_kit.command.shared import add_settings_of
-
-# ------------------------------------------------------------------ pretrain
-
-
-def _pretrain_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``pretrain``."""
     from distillcse_kit.training.masked_lm import PretrainingSettings
 
-    parser.add_argument("file", help="sentences: a file as for --corpus, or a hub name")
-    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="the new model folder")
-    parser.add_argument("--column", metavar="NAME", help="column or key of the file that holds the sentences")
     parser.add_argument(
-        "--sentences", metavar="INT", type=int, help="how many to take, from the beginning (default: all)"
+        "file",
+        metavar="FILE",
+        help="sentences to train on: builtin, a file (.txt .csv .tsv .json .jsonl, also .gz .xz), a folder or a hub "
+        "name (required)",
     )
+    parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for the new encoder (required)")
+    add_column(parser)
     parser.add_argument(
-        "--store", metavar="DIR", type=Path, help="folder of vocabulary, token ids, vectors and checkpoint"
+        "--sentences",
+        metavar="INT",
+        type=int,
+        help="sentences to take from the beginning, 2 or more (default: all; of builtin, 40000)",
     )
+    add_store(parser)
     parser.add_argument(
-        "--no-compile", action="store_true", help="without torch.compile: for short runs, or where no C++ compiler is"
+        "--no-compile",
+        action="store_true",
+        help="do not use torch.compile: for short runs, or where there is no C++ compiler (default: off)",
     )
-    add_settings_of(parser, PretrainingSettings, "settings")
+    add_settings(parser, PretrainingSettings, "pretraining settings")
 
 
-def _pretrain(arguments: argparse.Namespace) -> int:
-    from distillcse_kit.command.flags import given
+def run(arguments: argparse.Namespace) -> int:
+    """Train the encoder, say where it is, and return 0."""
     from distillcse_kit.data.corpus import corpus_fingerprint, load_corpus
     from distillcse_kit.store import Store
     from distillcse_kit.training.masked_lm import PretrainingSettings
@@ -48,5 +51,15 @@ def _pretrain(arguments: argparse.Namespace) -> int:
     dataset = load_corpus(arguments.file, limit=arguments.sentences, column=arguments.column, store=store)
     sentences, fingerprint = dataset["sentence"], corpus_fingerprint(dataset)
     folder = pretrain(sentences, fingerprint, arguments.out, settings, store, compile_model=not arguments.no_compile)
-    print(f"The encoder is in {folder}. Its use: distillcse teach --base {folder}")
+    print(f"The encoder is in {folder}. Use it with: distillcse teach --base {folder}")
     return 0
+
+
+COMMAND = Command(
+    "train a micro encoder from a text file",
+    "Learn a word-piece vocabulary, token vectors (PPMI + SVD) and a small BERT (masked language modelling) from plain "
+    "sentences. To resume a run that was stopped, start it again with the same settings.",
+    add_arguments,
+    run,
+    "FILE --out DIR",
+)

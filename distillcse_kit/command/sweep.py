@@ -1,49 +1,63 @@
-"""``distillcse sweep``"""
+"""``distillcse sweep``: the paper's tables and Figure 2 as experiments."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
-
-from distillcse_kit.command.shared import _add_data, _add_json, _check_json, _write_json
-
-# ------------------------------------------------------------------ sweep
+from distillcse_kit.command.flags import add_data, add_json, add_profile, add_store
+from distillcse_kit.command.parser import Command
+from distillcse_kit.command.shared import check_writable, data_folder, write_results
 
 
-def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``sweep``."""
     from distillcse_kit.experiments.sweeps import SWEEPS
 
-    parser.add_argument("name", metavar="NAME", choices=list(SWEEPS), help=f"one of {', '.join(SWEEPS)}")
-    parser.add_argument("--profile", metavar="NAME", default="laptop", help="smoke, laptop or paper (default: laptop)")
-    _add_data(parser)
     parser.add_argument(
-        "--csv", metavar="FILE", type=Path, help="the scores as one tidy table: setting, task, seed, value"
+        "name", metavar="NAME", choices=list(SWEEPS), help=f"the experiment: {', '.join(SWEEPS)} (required)"
     )
-    _add_json(parser)
+    add_profile(parser, "laptop")
+    add_data(parser)
+    add_store(parser)
+    parser.add_argument(
+        "--csv",
+        metavar="FILE",
+        type=Path,
+        help="also write the scores to FILE as one tidy table: setting, task, seed, value (default: off)",
+    )
+    add_json(parser)
 
 
-def _sweep(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    """Train what the store does not have yet, print the comparisons, and return 0."""
     from distillcse_kit.experiments.sweep_result import run_sweep
     from distillcse_kit.experiments.sweeps import sweep_named
     from distillcse_kit.laboratory import Laboratory
     from distillcse_kit.store import new_file
 
-    for path in (arguments.json, arguments.csv):
-        _check_json(path)
+    check_writable("--json", arguments.json)
+    check_writable("--csv", arguments.csv)
+    lab = Laboratory(arguments.profile, data_folder(arguments), arguments.corpus, None, arguments.store)
     sweep = sweep_named(arguments.name)
     print(f"{sweep.title}. {sweep.question}", flush=True)
-    lab = Laboratory(arguments.profile, arguments.data_dir, arguments.corpus, None, arguments.store)
     result = run_sweep(lab, arguments.name)
     for column in result.columns:
-        print(f"\n{column}: mean and 95% interval over seeds, each row against the first:")
+        print(f"\n{column}: mean over seeds with its 95% interval, and each row compared with the first:")
         print("\n".join(result.lines(column)))
         print(result.conclusion(column))
-    _write_json(arguments.json, result.as_json())
+    write_results(arguments.json, result.as_json())
     if arguments.csv:
         with new_file(arguments.csv) as path:
             result.tidy().to_csv(path, index=False)
     return 0
+
+
+COMMAND = Command(
+    "train and score one of the paper's ablations",
+    "Train every setting of an experiment with the same seeds, except what the store already has. Compare each setting "
+    "with the first: the mean difference, its 95% interval, and whether it stays significant after Holm's correction.",
+    add_arguments,
+    run,
+    "NAME",
+)

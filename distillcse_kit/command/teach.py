@@ -1,36 +1,34 @@
-"""``distillcse teach``"""
+"""``distillcse teach``: SimCSE teachers (section 2 of the paper)."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from distillcse_kit.training.run import Run
-
-from distillcse_kit.command.shared import _check_json, _laboratory, _number, _seeds, _write_json
-
-# ------------------------------------------------------------------ teach and distill
+from distillcse_kit.command.flags import add_training
+from distillcse_kit.command.parser import Command
+from distillcse_kit.command.shared import check_writable, laboratory_of, report_run, seeds_of, write_results
 
 
-def _report(run: Run, what: str) -> dict[str, Any]:
-    """Print the line of a finished run; the same as plain values."""
-    dev = run.scores["dev"]
-    print(f"{what:<24}dev {dev:6.2f}   {run.folder}", flush=True)
-    return {
-        "what": what,
-        "seed": run.seed,
-        "dev": _number(dev),
-        "seconds": run.about.get("seconds"),
-        "folder": str(run.folder),
-    }
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of ``teach``."""
+    add_training(parser, runs="teachers")
 
 
-def _teach(arguments: argparse.Namespace) -> int:
-    _check_json(arguments.json)
-    lab = _laboratory(arguments)
-    seeds = _seeds(arguments, lab.profile.teachers)
-    lab.describe()  # reads all data first: a mistake in the last file shows before the first run
-    runs = [_report(lab.teacher(seed), f"teacher {seed}") for seed in seeds]
-    _write_json(arguments.json, {"settings": lab.describe(), "runs": runs})
+def run(arguments: argparse.Namespace) -> int:
+    """Train or load the teachers and report each; returns 0."""
+    check_writable("--json", arguments.json)
+    lab = laboratory_of(arguments)
+    seeds = seeds_of(arguments, lab.profile.teachers)
+    lab.describe()  # reads all data first, so a mistake in the last file shows before the first run
+    runs = [report_run(lab.teacher(seed), f"teacher {seed}") for seed in seeds]
+    write_results(arguments.json, {"settings": lab.describe(), "runs": runs})
     return 0
+
+
+COMMAND = Command(
+    "train SimCSE teachers",
+    "Train one SimCSE teacher for each seed, keep the checkpoint with the best dev score, and print the folder of each "
+    "run. Runs that the store already has are loaded.",
+    add_arguments,
+    run,
+)

@@ -1,1 +1,1 @@
-"""The course: notebooks from their sources, and their execution without a browser."""
+"""The course: making the notebooks from their sources, and running them without a browser."""

@@ -1,4 +1,4 @@
-"""One notebook, executed in a kernel of its own, and the errors that hide in it."""
+"""Run one notebook in its own kernel, and find the errors hidden in it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 @contextmanager
 def kernel_of_this_python() -> Iterator[None]:
-    """Make a kernel known to Jupyter, for the time of the block, that is this very interpreter and this very kit.
+    """Inside the block, Jupyter knows a kernel that runs this interpreter and this copy of the kit.
 
-    The name python3 may belong to another installation: a user's kernel spec goes before that of an environment.
+    The kernel named python3 may belong to another installation: Jupyter prefers a user's kernels to an environment's.
     """
     packages = os.pathsep.join(
         filter(None, (str(Path(__file__).resolve().parent.parent.parent), os.environ.get("PYTHONPATH")))
@@ -39,9 +39,9 @@ def kernel_of_this_python() -> Iterator[None]:
         "language": "python",
         "env": {
             "DISTILLCSE_HEADLESS": "1",  # explorers draw their static figure
-            "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # figures into the notebook, whatever is set
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # figures go into the notebook
             "PYTHONPATH": packages,
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # the debugger's remark on frozen modules is no news to a reader
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # no warning about frozen modules in the notebook
         },
     }
     before = os.environ.get("JUPYTER_PATH")
@@ -61,14 +61,17 @@ def kernel_of_this_python() -> Iterator[None]:
 def execute(
     notebook: nbformat.NotebookNode, out: Path, name: str, parameters: Mapping[str, Any], limit: float
 ) -> str | None:
-    """Execute one notebook in a new kernel and keep the copy, also of a failed one.
+    """Run one notebook in a new kernel and keep the executed copy, even if it failed.
 
     Args:
-        notebook: with a parameters cell. out, name: the copy is ``out/notebooks/NAME.ipynb``.
-        parameters: values for it. limit: seconds for the whole notebook.
+        notebook: has a parameters cell.
+        out, name: the copy is ``out/notebooks/NAME.ipynb``.
+        parameters: values for the parameters cell.
+        limit: seconds for the whole notebook.
 
     Returns:
-        None, or in one line what went wrong: a failed cell, an error hidden in a widget, the time limit, a dead kernel.
+        None, or one line that says what went wrong: a failed cell, an error hidden in a widget, the time limit, or a
+        dead kernel.
     """
     import papermill
 
@@ -78,7 +81,7 @@ def execute(
     try:
         papermill.execute_notebook(
             notebook,
-            str(unfinished).replace("{", "{{").replace("}", "}}"),  # papermill fills in what stands in braces
+            str(unfinished).replace("{", "{{").replace("}", "}}"),  # papermill replaces names in braces
             dict(parameters),
             kernel_name=_KERNEL,
             language="python",
@@ -88,11 +91,11 @@ def execute(
             shutdown_kernel="immediate",
         )
     except papermill.PapermillExecutionError as failure:
-        error = f"cell {failure.cell_index + 1}: {one_line(f'{failure.ename}: {failure.evalue}')}"
+        error = f"cell {failure.cell_index + 1}: {joined_lines(f'{failure.ename}: {failure.evalue}')}"
     except TimeoutError:
         error = f"not finished within the time limit of {limit:.0f} s"
-    except Exception as failure:  # a dead kernel, a full disk: the next notebooks may still run
-        error = one_line(f"{type(failure).__name__}: {failure}")
+    except Exception as failure:  # such as a dead kernel or a full disk; the next notebooks may still run
+        error = joined_lines(f"{type(failure).__name__}: {failure}")
     if unfinished.is_file():
         os.replace(unfinished, copy)
         error = error or next(iter(hidden_errors(read_notebook(copy))), None)
@@ -100,9 +103,9 @@ def execute(
 
 
 def hidden_errors(notebook: nbformat.NotebookNode) -> list[str]:
-    """Errors in an executed notebook that raised nothing: an Output widget swallows what is raised inside it.
+    """Errors in an executed notebook that stopped no cell: an Output widget catches whatever is raised inside it.
 
-    Looks at the outputs of all cells (errors, tracebacks printed to stderr) and of the widgets in the metadata.
+    Searches the outputs of all cells (errors, and tracebacks on stderr) and those of the widgets in the metadata.
     """
     found = []
     for number, cell in enumerate(notebook.cells, start=1):
@@ -115,15 +118,15 @@ def hidden_errors(notebook: nbformat.NotebookNode) -> list[str]:
 
 
 def _error_of(output: Mapping[str, Any]) -> str | None:
-    """The error that one output shows, in a line; None if it shows none."""
+    """The error in one output, on one line; None if there is none."""
     if output.get("output_type") == "error":
-        return one_line(f"{output.get('ename')}: {output.get('evalue')}")
+        return joined_lines(f"{output.get('ename')}: {output.get('evalue')}")
     text = "".join(output.get("text", ""))
     if output.get("name") == "stderr" and "Traceback (most recent call last)" in text:
-        return one_line(text.strip().splitlines()[-1])
+        return joined_lines(text.strip().splitlines()[-1])
     return None
 
 
-def one_line(text: str, most: int = 300) -> str:
-    """``text`` without colours and line breaks, cut to ``most`` characters."""
+def joined_lines(text: str, most: int = 300) -> str:
+    """``text`` on one line, without terminal colours, cut to ``most`` characters."""
     return re.sub(r"\s+", " ", _COLOURS.sub("", text)).strip()[:most]

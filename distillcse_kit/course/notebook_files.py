@@ -1,8 +1,7 @@
-"""Notebooks from their sources: each is written once, as a jupytext percent file, and generated without outputs.
+"""Notebooks and their sources: each notebook is written as a jupytext percent file and generated without outputs.
 
-``python -m distillcse_kit.course.notebook_files`` writes ``notebooks/NAME.ipynb`` from ``notebooks/src/NAME.py``; with
-``--check``
-it only compares and exits with status 1 where the two differ.
+``python -m distillcse_kit.course.notebook_files`` writes ``notebooks/NAME.ipynb`` from ``notebooks/src/NAME.py``. With
+``--check`` it only compares the two, and exits with status 1 if any differ.
 """
 
 from __future__ import annotations
@@ -22,19 +21,19 @@ import nbformat
 from distillcse_kit.errors import KitError
 from distillcse_kit.store import new_file
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "notebooks"  # of a checkout: an installed package has none
+FOLDER = Path(__file__).resolve().parent.parent.parent / "notebooks"  # only in a checkout of the repository
 
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
 def from_source(source: Path) -> dict[str, Any]:
-    """The notebook that a percent file gives: no outputs, no versions in it, and cell ids that stay.
+    """Make the notebook of a percent file: no outputs, no versions, and stable cell ids.
 
-    A cell's id is a hash of the notebook's name and the cell's text, so that changing or inserting one cell leaves
-    the ids of all others, and the same source gives the same file anywhere.
+    A cell's id is a hash of the notebook's name and the cell's text. Changing or inserting one cell keeps the ids of
+    all others, and the same source gives the same file on every machine.
 
     Raises:
-        KitError: the file is missing, is not UTF-8 or is no Python source.
+        KitError: the file is missing, is not UTF-8, or is not a Python source.
     """
     try:
         text = source.read_text(encoding="utf-8")
@@ -42,7 +41,7 @@ def from_source(source: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise KitError(f"There is no notebook source {source}; check the name.") from error
     except (UnicodeDecodeError, SyntaxError, ValueError) as error:
-        raise KitError(f"The notebook source {source} cannot be read ({error}); mend it.") from error
+        raise KitError(f"The notebook source {source} cannot be read ({error}); correct it.") from error
     seen: Counter[str] = Counter()
     cells = []
     for cell in read.cells:
@@ -62,11 +61,11 @@ def from_source(source: Path) -> dict[str, Any]:
 def _cell_id(notebook: str, kind: str, text: str, seen: Counter[str]) -> str:
     digest = hashlib.sha256(f"{notebook}\0{kind}\0{text}".encode()).hexdigest()[:12]
     seen[digest] += 1
-    return digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"  # the same text twice
+    return digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"  # two cells with the same text
 
 
 def as_file(notebook: dict[str, Any]) -> str:
-    """A notebook as the text of an .ipynb file, in Jupyter's own layout."""
+    """A notebook as the text of an .ipynb file, laid out as Jupyter does."""
     return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -76,7 +75,7 @@ def sources(folder: Path = FOLDER) -> list[Path]:
 
 
 def generate(folder: Path = FOLDER) -> list[Path]:
-    """Write each source's notebook into ``folder``; notebooks without a source, such as a reader's own, stay."""
+    """Write each source's notebook into ``folder``. Notebooks without a source, such as a reader's own, stay."""
     made = []
     for source in sources(folder):
         path = folder / f"{source.stem}.ipynb"
@@ -89,21 +88,21 @@ def generate(folder: Path = FOLDER) -> list[Path]:
 
 
 def differences(folder: Path = FOLDER) -> list[str]:
-    """One sentence for each notebook that is not exactly what its source gives."""
+    """One sentence for each notebook that differs from what its source gives."""
     found = []
     for source in sources(folder):
         path = folder / f"{source.stem}.ipynb"
         if not path.is_file():
             found.append(f"{path} is missing; run make notebooks.")
         elif path.read_text(encoding="utf-8") != as_file(from_source(source)):
-            found.append(f"{path} is not what {source} gives; change the source and run make notebooks.")
+            found.append(f"{path} differs from what {source} gives; change the source and run make notebooks.")
     return found
 
 
 def find_notebooks(folder: Path = FOLDER) -> dict[str, Path]:
-    """{name: its .ipynb, or its source where it was not generated}, in the order of the course.
+    """{name: its .ipynb, or its source if that has not been generated}, in the order of the course.
 
-    Where there are sources, they decide what belongs to the course; other notebooks beside them are a reader's own.
+    If there are sources, they decide which notebooks belong to the course; the others are a reader's own.
 
     Raises:
         KitError: there is none, as in a package that was installed without its repository.
@@ -113,13 +112,13 @@ def find_notebooks(folder: Path = FOLDER) -> dict[str, Path]:
     if not found:
         raise KitError(
             f"There are no notebooks in {folder}: the course runs from a checkout of the repository; "
-            "clone it and install it from there (pip install -e .)."
+            "clone it and install the kit from there (pip install -e .)."
         )
     return found
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """A notebook from an .ipynb file or from its source.
+    """Read a notebook from an .ipynb file or from its source.
 
     Raises:
         KitError: the file is missing or is not a notebook.
@@ -135,11 +134,13 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
 
 
 def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
-    """The command line of this module, on the notebooks of ``folder``; returns the exit status."""
+    """Run this module's command line on the notebooks in ``folder``; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m distillcse_kit.course.notebook_files", description=__doc__.split("\n")[0]
     )
-    parser.add_argument("--check", action="store_true", help="compare only; status 1 where a notebook differs")
+    parser.add_argument(
+        "--check", action="store_true", help="only compare, and exit with status 1 if a notebook differs (default: off)"
+    )
     wanted = parser.parse_args(arguments)
     try:
         if wanted.check:

@@ -1,7 +1,7 @@
-"""The course as one job: the notebooks in order, each in a kernel of its own, all sharing one store.
+"""The course as one job: the notebooks in order, each in its own kernel, all with one store.
 
-Written for machines as much as for people: a line per notebook as it goes, and ``course.json``, which is valid after
-every notebook and so also when the job is killed.
+People read one line for each notebook as it finishes. Programs read ``course.json``, which is rewritten after every
+notebook, so it is valid even if the job is killed.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from typing import Any
 
 import nbformat
 
-from distillcse_kit.command.machine import installed_versions
 from distillcse_kit.config import profile_named
 from distillcse_kit.course.execution import execute, kernel_of_this_python
 from distillcse_kit.course.notebook_files import FOLDER, find_notebooks, read_notebook
 from distillcse_kit.duration import duration
 from distillcse_kit.errors import KitError
 from distillcse_kit.store import write_json
+from distillcse_kit.versions import versions
 
-TIME_LIMITS = {"smoke": 300.0, "laptop": 4 * 3_600.0, "paper": 7 * 24 * 3_600.0}  # seconds a notebook
+TIME_LIMITS = {"smoke": 300.0, "laptop": 4 * 3_600.0, "paper": 7 * 24 * 3_600.0}  # seconds for one notebook
 
 _OWN_FLAGS = ("profile", "data_dir", "corpus", "base", "store", "figures")
 
 
 @dataclass(frozen=True)
 class Course:
-    """What to run, and on what.
+    """Which notebooks to run, and with which profile and data.
 
     Attributes:
         profile: smoke, laptop or paper.
-        data_dir, corpus, base: as for ``Laboratory``; None takes what is built in.
-        out: folder of the results; None is ``runs/course-PROFILE``.
-        store: folder of everything computed; None is ``OUT/store``.
-        notebooks: names, or their beginnings such as "03"; none means all.
-        parameters: further parameters of the notebooks, as text.
-        time_limit: seconds a notebook may take; None takes the profile's of ``TIME_LIMITS``.
+        data_dir, corpus, base: as for ``Laboratory``.
+        out: folder for the results; None is ``runs/course-PROFILE``.
+        store: folder that keeps everything computed; None is ``OUT/store``.
+        notebooks: names, or their beginnings such as "03"; an empty sequence means all.
+        parameters: other parameters of the notebooks, as text.
+        time_limit: seconds for one notebook; None takes the profile's from ``TIME_LIMITS``.
         folder: where the notebooks are.
     """
 
@@ -59,11 +59,11 @@ class Course:
 
     @property
     def results(self) -> Path:
-        """The folder of the results, absolute: the kernels may work elsewhere."""
+        """The folder for the results, as an absolute path because the kernels may work elsewhere."""
         return (self.out or Path("runs") / f"course-{self.profile}").expanduser().absolute()
 
     def standard_parameters(self) -> dict[str, str]:
-        """The parameters that every notebook has, but for its seed."""
+        """The parameters that every notebook has, except its seed."""
         return {
             "profile": self.profile,
             "data_dir": str(self.data_dir.expanduser().absolute()) if self.data_dir else "",
@@ -76,7 +76,14 @@ class Course:
 
 @dataclass
 class Outcome:
-    """What became of one notebook: "ok", "failed" or "not run"; its seconds; what went wrong, in a line."""
+    """What happened to one notebook.
+
+    Attributes:
+        name: the notebook's.
+        status: "ok", "failed" or "not run".
+        seconds: how long it took.
+        error: what went wrong, in one line; None if nothing did.
+    """
 
     name: str
     status: str = "not run"
@@ -85,7 +92,7 @@ class Outcome:
 
 
 def _absolute(source: str | None) -> str:
-    """A file or folder by its absolute path; "builtin", "micro" and hub names as they are; None as ""."""
+    """The absolute path of a file or folder; "builtin", "micro" and hub names unchanged; "" for None."""
     if not source or source in ("builtin", "micro"):
         return source or ""
     path = Path(source).expanduser()
@@ -93,19 +100,19 @@ def _absolute(source: str | None) -> str:
 
 
 def run_course(course: Course, say: Callable[[str], None] = print) -> list[Outcome]:
-    """Execute the notebooks of the course; those after a failed one still run.
+    """Run the notebooks of the course; one that fails does not stop those after it.
 
-    ``OUT/notebooks`` gets the executed copies, ``OUT/figures`` the figures, ``OUT/course.json`` the outcomes.
+    Executed copies go to ``OUT/notebooks``, figures to ``OUT/figures``, outcomes to ``OUT/course.json``.
 
     Args:
         course: what to run.
         say: prints a line.
 
     Returns:
-        One outcome a notebook, in order.
+        One outcome for each notebook, in order.
 
     Raises:
-        KitError: a mistake in the settings or the data, found before anything runs or is written.
+        KitError: a mistake in the settings or the data. It is found before anything runs or is written.
     """
     profile = profile_named(course.profile)
     limit = TIME_LIMITS[profile.name] if course.time_limit is None else course.time_limit
@@ -120,10 +127,9 @@ def run_course(course: Course, say: Callable[[str], None] = print) -> list[Outco
     outcomes = [Outcome(name) for name in notebooks]
     record = _record(course, limit)
     _write(out, record, outcomes)
-    whole = "The whole course" if not course.notebooks else "The course, if whole,"
     say(f"{len(notebooks)} notebooks, profile {profile.name}, results in {out}.")
-    say(f"{whole} takes about {duration(60 * profile.minutes)}; what its store already has is not made again.")
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # what it has to say stands in the outcomes
+    say(f"The whole course takes about {duration(60 * profile.minutes)}, less if the store has some of the work.")
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # the outcomes say the same
     started = time.monotonic()
     with kernel_of_this_python():
         for number, outcome in enumerate(outcomes, start=1):
@@ -141,10 +147,10 @@ def run_course(course: Course, say: Callable[[str], None] = print) -> list[Outco
 
 
 def choose_notebooks(wanted: Sequence[str], folder: Path = FOLDER) -> dict[str, Path]:
-    """{name: path} of the wanted notebooks in the order of the course; each may be named by its beginning.
+    """{name: path} of the wanted notebooks in the order of the course; the beginning of a name is enough.
 
     Raises:
-        KitError: there is no such notebook, or several.
+        KitError: no notebook has that name, or several begin with it.
     """
     found = find_notebooks(folder)
     if not wanted:
@@ -161,12 +167,12 @@ def choose_notebooks(wanted: Sequence[str], folder: Path = FOLDER) -> dict[str, 
 
 
 def notebook_parameters(notebooks: Mapping[str, nbformat.NotebookNode], course: Course) -> dict[str, dict[str, Any]]:
-    """{notebook: its parameters}: the standard ones for all, the course's own ones for those that know them.
+    """{notebook: its parameters}: the standard ones for all, and the course's others for those that declare them.
 
-    Papermill only warns of an unknown parameter and goes on with the default; here it is an error.
+    An unknown parameter is an error here. Papermill only warns about it and runs the notebook with the default.
 
     Raises:
-        KitError: a parameter is unknown to all chosen notebooks, has a flag of its own, or is not of its type.
+        KitError: a parameter is declared by none of the notebooks, has its own flag, or has the wrong type.
     """
     import papermill
 
@@ -192,17 +198,17 @@ def notebook_parameters(notebooks: Mapping[str, nbformat.NotebookNode], course: 
 
 
 def _typed(name: str, text: str, kind: str) -> Any:
-    """The value of a parameter given as text, by the type in the parameters cell."""
+    """A parameter's value, from its text and the type in the parameters cell."""
     try:
         if kind == "bool":
             return {"true": True, "false": False}[text.lower()]
         return {"int": int, "float": float}.get(kind, str)(text)
     except (ValueError, KeyError) as error:
-        raise KitError(f"The parameter {name} is {text!r}; it must be of the type {kind}.") from error
+        raise KitError(f"The parameter {name} is {text!r}; it must be of type {kind}.") from error
 
 
 def check_data(course: Course) -> None:
-    """Read what the user named, so that a mistake is one sentence at the start and not a failed cell in an hour.
+    """Read the data that the user named, so that a mistake shows now and not as a failed cell in an hour.
 
     Raises:
         KitError: profile, base, corpus or pairs are unknown, missing or damaged.
@@ -215,7 +221,7 @@ def check_data(course: Course) -> None:
 
     given = course.standard_parameters()
     data_dir, corpus, base = (given[name] or None for name in ("data_dir", "corpus", "base"))
-    with tempfile.TemporaryDirectory() as store:  # of a course that cannot start, nothing is left in its own
+    with tempfile.TemporaryDirectory() as store:  # a course that cannot start leaves nothing in its own
         lab = Laboratory(course.profile, data_dir, corpus, base, store)
         lab.describe()  # reads corpus, dev and test pairs
         _ = lab.base
@@ -228,7 +234,7 @@ def _results_folders(course: Course) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise KitError(
-            f"{error.filename} cannot be made ({error.strerror}); name another folder with --out."
+            f"{error.filename} cannot be created ({error.strerror}); name another folder with --out."
         ) from error
     return out
 
@@ -239,7 +245,7 @@ def _record(course: Course, limit: float) -> dict[str, Any]:
         "parameters": course.standard_parameters() | dict(course.parameters),
         "time_limit": limit,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **installed_versions()},
+        "versions": {"python": platform.python_version(), **versions("papermill")},
         "seconds": 0.0,
     }
 

@@ -29,20 +29,22 @@ class PretrainingSettings:
     """Everything besides the text that decides what the micro encoder becomes.
 
     Attributes:
-        vocabulary_size: word pieces, the five special tokens included.
-        hidden_size: width of the encoder and of its sentence embeddings.
-        layers: transformer layers.
-        heads: attention heads; must divide ``hidden_size``.
-        max_tokens: longest sentence in word pieces, [CLS] and [SEP] included.
-        steps: optimiser steps.
-        tokens_per_batch: padded tokens in a batch; the sentences in it are as many as fit at their length.
-        learning_rate: peak rate; linear warm-up, constant, then linear decay to zero.
-        warmup_share, decay_share: shares of ``steps`` that warm up and decay.
-        mask_share: share of a batch's positions that are hidden and predicted.
-        dropout: written into the model's config, for SimCSE, whose augmentation it is. Pretraining itself runs
-            without: so small a model does not overfit, and random numbers are a third of a step on a processor.
-        vocabulary_sentences: how many sentences the vocabulary is learned from.
-        seed: of initialisation, masking and order.
+        vocabulary_size: word pieces in the vocabulary, the five special tokens included, 1 or more.
+        hidden_size: width of the encoder and of its sentence embeddings, a multiple of ``heads``.
+        layers: transformer layers, 1 or more.
+        heads: attention heads in each layer, 1 or more.
+        max_tokens: longest sentence in word pieces, [CLS] and [SEP] included, 3 or more; the rest is cut off.
+        steps: optimiser steps, 1 or more.
+        tokens_per_batch: tokens in a batch, padding included, 1 or more; short sentences make larger batches.
+        learning_rate: highest learning rate, above 0, after a linear rise and before a linear fall to zero.
+        warmup_share: share of the steps in which the learning rate rises, 0 to 1.
+        decay_share: share of the steps in which the learning rate falls, 0 to 1.
+        mask_share: share of a batch's positions that are hidden and predicted, above 0 and at most 1.
+        dropout: dropout rate written into the model's config, at least 0 and below 1. SimCSE needs it for its
+            two views. Pretraining itself runs without dropout: so small a model does not overfit, and drawing random
+            numbers would take a third of each step on a CPU.
+        vocabulary_sentences: sentences that the vocabulary is learned from, 1 or more.
+        seed: seed of initialisation, masking and the order of sentences, 0 or more.
     """
 
     vocabulary_size: int = 8_000
