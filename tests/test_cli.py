@@ -111,7 +111,7 @@ MISTAKES = {
     "empty rank band": ("distill --shuffle rank_band --band-start 9 --band-end 9", "The rank band 9..9 is empty"),
     "no rounds": ("distill --rounds 0 {fast}", "--rounds is 0"),
     "weights without teachers": ("distill --teachers {tiny} --weights 1 2 {fast}", "2 weights for 1 teachers"),
-    "the same teacher twice": ("distill --teachers {tiny} {tiny} {fast}", "is given twice"),
+    "the same teacher twice": ("distill --teachers {tiny} {tiny} {fast}", "is named twice"),
     "no such teacher": ("distill --teachers {folder}/none {fast}", "There is no model folder"),
     "seed below 0": ("teach --seeds -1 {fast}", "The seeds are -1"),
     "seeds alike": ("teach --seeds 1 1 {fast}", "give different ones"),

@@ -30,7 +30,8 @@ def _teach(arguments: argparse.Namespace) -> int:
     _check_json(arguments.json)
     lab = _laboratory(arguments)
     seeds = _seeds(arguments, lab.profile.teachers)
-    lab.describe()  # reads all data first: a mistake in the last file shows before the first run
-    runs = [_report(lab.teacher(seed), f"teacher {seed}") for seed in seeds]
-    _write_json(arguments.json, {"settings": lab.describe(), "runs": runs})
+    lab.describe(), lab.base  # reads all first: a mistake in the last file shows before the first run
+    runs = lab.run_all([lab.recipe("teacher", seed) for seed in seeds], "teachers")
+    rows = [_report(run, f"teacher {run.seed}") for run in runs]
+    _write_json(arguments.json, {"settings": lab.describe(), "runs": rows})
     return 0

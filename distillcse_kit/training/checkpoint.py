@@ -44,15 +44,15 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, optimiser: torch.optim.Optimizer, wanted: Collection[str]
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
-    """Read what ``save_checkpoint`` wrote, and set the optimiser and torch's random states to it.
+    """Read what ``save_checkpoint`` wrote, and set the optimiser to it.
 
     Args:
         path, optimiser: as there.
         wanted: groups of tensors without which the caller cannot go on.
 
     Returns:
-        (tensors by group, state), or None where there is no checkpoint; one that is damaged, or lacks a group because
-        another version wrote it, is deleted.
+        (tensors by group, state), the random states among the groups; None where there is no checkpoint. A checkpoint
+        that is damaged, or lacks a group because another version wrote it, is deleted.
     """
     if not path.is_file():
         return None
@@ -76,8 +76,11 @@ def load_checkpoint(
         index, _, key = name.partition(".")
         restored["state"].setdefault(int(index), {})[key] = value
     optimiser.load_state_dict(restored)
-    random = groups.pop("random")
-    torch.set_rng_state(random["cpu"])
-    if "cuda" in random and torch.cuda.is_available():
-        torch.cuda.set_rng_state(random["cuda"])
     return groups, state
+
+
+def restore_random(states: dict[str, Tensor]) -> None:
+    """Set torch's global random states to those of a checkpoint: its group "random"."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
