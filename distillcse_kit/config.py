@@ -65,7 +65,7 @@ class TrainingSettings:
         gradient_clip: largest gradient norm, above 0; a larger gradient is scaled down to it.
         precision: number format; "auto" is bfloat16 where the machine computes in it, else float32.
         compile: whether to use torch.compile; "auto" uses it only for long runs on a GPU.
-        seed: seed of the order of sentences, dropout, head and shuffling, 0 or more.
+        fast: use the faster ways of the package ``fast``; off, everything is computed the plain way.
     """
 
     base: str = "micro"
@@ -82,7 +82,7 @@ class TrainingSettings:
     gradient_clip: float = 1.0
     precision: Precision = "auto"
     compile: Compile = "auto"
-    seed: int = 0
+    fast: bool = True
 
     def __post_init__(self) -> None:
         choose("pooling", self.pooling, POOLINGS)
@@ -90,8 +90,6 @@ class TrainingSettings:
         choose("compile", self.compile, COMPILES)
         _positive(self, "temperature", "learning_rate", "steps", "batch_size", "evaluate_every", "gradient_clip")
         _share(self, "mlm_share")
-        if self.seed < 0:
-            raise KitError(f"seed is {self.seed}; it must be 0 or more.")
         if self.max_tokens < 3:
             raise KitError(f"max_tokens is {self.max_tokens}; [CLS], one word and [SEP] need at least 3.")
         if self.mlm_weight < 0:
@@ -160,25 +158,11 @@ class DistillationSettings:
             raise KitError(f"teacher_margin is {self.teacher_margin}; it must lie in [0, 1).")
 
 
-@dataclass(frozen=True)
-class Preset:
-    """One published way to train: the training settings of teachers and students, and the distillation."""
-
-    training: TrainingSettings
-    distillation: DistillationSettings
-
-
-# Section 2 of the paper, beside what its authors' code does where the two differ.
-_PAPER_TRAINING = TrainingSettings(
+# Section 2 of the paper; where its authors' code differs, ``training.named_recipes.PRESETS`` has both.
+PAPER_TRAINING = TrainingSettings(
     base="bert-base-uncased", learning_rate=3e-5, steps=15_625, batch_size=64, max_tokens=32, evaluate_every=125
 )
-PRESETS: dict[str, Preset] = {
-    "paper": Preset(_PAPER_TRAINING, DistillationSettings(shuffle="group_p", p=0.1)),
-    "authors-code": Preset(
-        replace(_PAPER_TRAINING, steps=5_000),
-        DistillationSettings(student_temperature=0.025, teacher_temperature=0.0125, shuffle="group_p", p=0.1),
-    ),
-}
+PAPER_DISTILLATION = DistillationSettings(shuffle="group_p", p=0.1)
 
 
 @dataclass(frozen=True)
@@ -187,7 +171,7 @@ class Profile:
 
     Attributes:
         name: smoke, laptop or paper.
-        training: of teachers and students alike; seeds are filled in by the recipes.
+        training: of teachers and students alike; the seed is the recipe's.
         distillation: temperatures, weight and p that the lessons start from.
         sentences: training sentences taken from the corpus, from its beginning.
         teachers: M, how many SimCSE teachers are trained (seeds 0, 1, ...).
@@ -228,8 +212,8 @@ PROFILES: dict[str, Profile] = {
     "laptop": Profile(name="laptop", training=TrainingSettings(), parallel=True, minutes=40),
     "paper": Profile(
         name="paper",
-        training=PRESETS["paper"].training,
-        distillation=PRESETS["paper"].distillation,
+        training=PAPER_TRAINING,
+        distillation=PAPER_DISTILLATION,
         sentences=1_000_000,
         minutes=1_200,
     ),
@@ -240,12 +224,6 @@ def profile_named(name: str) -> Profile:
     """The profile of that name; KitError naming the choices if there is none."""
     choose("profile", name, tuple(PROFILES))
     return PROFILES[name]
-
-
-def preset_named(name: str) -> Preset:
-    """The preset of that name; KitError naming the choices if there is none."""
-    choose("preset", name, tuple(PRESETS))
-    return PRESETS[name]
 
 
 Settings = TypeVar("Settings", TrainingSettings, DistillationSettings, Profile)

@@ -6,7 +6,6 @@ Whatever is asked for is loaded if the store has it, and made otherwise.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distillcse_kit.config import DistillationSettings, Profile, profile_named, with_changes
+from distillcse_kit.config import Profile, choose, profile_named, with_changes
 from distillcse_kit.data.corpus import load_corpus
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.data.sts import available_tasks, load_sts
@@ -25,35 +24,13 @@ from distillcse_kit.evaluation.scoring import PAPER_TASKS, first_pairs, pair_cos
 from distillcse_kit.evaluation.word_overlap import tfidf_score
 from distillcse_kit.method.ensemble import TeacherEnsemble
 from distillcse_kit.store import Store, save_array
-from distillcse_kit.training.corpus import Corpus
 from distillcse_kit.training.loop import Watcher
+from distillcse_kit.training.named_recipes import METHODS, recipe_named
 from distillcse_kit.training.parallel import score_all
+from distillcse_kit.training.recipe import First, Own, Recipe, Teachers, These
 from distillcse_kit.training.run import Run
-from distillcse_kit.training.workplace import Job, Workplace
-
-
-@dataclass(frozen=True)
-class Method:
-    """One row of the main table: what a student gets beside plain distillation.
-
-    Attributes:
-        name: as the tables show it.
-        shuffle: of the teacher's logits.
-        many_teachers: the mean of all teachers' logits, or one teacher: the student of seed s learns from teacher s.
-    """
-
-    name: str
-    shuffle: str
-    many_teachers: bool
-
-
-METHODS: dict[str, Method] = {
-    "vanilla": Method("vanilla distillation", "none", False),
-    "group_p": Method("+ Group-P", "group_p", False),
-    "group_mean": Method("+ group mean", "group_mean", False),
-    "components": Method("+ teacher components", "none", True),
-    "distillcse": Method("DistillCSE", "group_p", True),
-}
+from distillcse_kit.training.training_text import Corpus
+from distillcse_kit.training.workplace import Workplace
 
 
 class Laboratory:
@@ -127,41 +104,109 @@ class Laboratory:
         return SentenceEncoder.load(self.profile.training.base, self.profile.training.pooling)
 
     @property
-    def _workplace(self) -> Workplace:
-        return Workplace(self.store, self.corpus, self.dev, self.profile.training.max_tokens)
+    def workplace(self) -> Workplace:
+        """Where recipes become runs: this laboratory's store, corpus and dev pairs."""
+        return Workplace(self.store, self.corpus, self.dev, self.profile.training)
 
-    def _teacher(self, seed: int, **training: Any) -> Job:
-        return Job(with_changes(self.profile.training, seed=seed, **training), f"teacher {seed}")
+    def recipe(
+        self, name: str = "distillcse", seed: int = 0, teachers: Teachers | Sequence[Run] | None = None, **settings: Any
+    ) -> Recipe:
+        """A recipe with this profile's settings.
 
-    def student_job(
-        self, teachers: Sequence[Run], seed: int, training: dict[str, Any] | None = None, **distillation: Any
-    ) -> Job:
-        """The job of ``student``, for ``make_all``."""
-        settings = with_changes(self.profile.training, seed=seed, **(training or {}))
-        wanted = with_changes(with_changes(self.profile.distillation, shuffle="none"), **distillation)
-        return Job(settings, f"student {seed} {wanted.shuffle}", wanted, tuple(run.folder for run in teachers))
+        Args:
+            name: "teacher", "vanilla", "group_p", "group_mean", "components" or "distillcse".
+            seed: of the run.
+            teachers: ``Own()``, ``First(m)``, ``These(...)``, or runs; None takes those of the named recipe.
+            settings: changes, by the names of ``TrainingSettings`` and ``DistillationSettings``, such as p=0.2.
 
-    def teacher(self, seed: int, on_step: Watcher | None = None, **training: Any) -> Run:
-        """A SimCSE teacher; ``training`` changes the profile's settings, ``on_step`` is as in ``training.train``."""
-        return self._workplace.make(self._teacher(seed, **training), on_step=on_step)
+        Raises:
+            KitError: an unknown name or setting, or a value out of range.
+        """
+        return recipe_named(name, self.profile).changed(seed=seed, teachers=_as_teachers(teachers), **settings)
 
-    def make(self, job: Job, progress: bool = True, on_step: Watcher | None = None) -> Run:
-        """The run of one job, with a progress bar or without; ``on_step`` as in ``training.train``."""
-        return self._workplace.make(job, progress, on_step)
+    def run(self, recipe: Recipe, progress: bool = True, on_step: Watcher | None = None) -> Run:
+        """Train the recipe's run, its teachers first; load what the store has already.
 
-    def teachers(self, count: int | None = None) -> list[Run]:
-        """The first ``count`` teachers, seeds 0, 1, ...; None takes the profile's M."""
+        Args:
+            recipe: such as ``recipe`` gives. progress: whether progress bars are shown.
+            on_step: called after every step, as in ``training.loop.train``.
+        """
+        place = self.workplace
+        if not place.is_done(recipe):
+            teachers = [model for model in recipe.taught_by(place.teacher) if isinstance(model, Recipe)]
+            if len(teachers) > 1:
+                self.run_all(teachers, "teachers")
+        return place.run(recipe, progress, on_step)
+
+    def run_all(self, recipes: Sequence[Recipe], label: str = "runs") -> list[Run]:
+        """The runs of all recipes, in order; with the profile's ``parallel``, missing ones are trained side by side."""
+        return self.workplace.run_all(recipes, label, self.profile.parallel)
+
+    def teacher(self, seed: int = 0, on_step: Watcher | None = None, **settings: Any) -> Run:
+        """A SimCSE teacher; ``settings`` as in ``recipe``, ``on_step`` as in ``run``."""
+        return self.run(self.recipe("teacher", seed, **settings), on_step=on_step)
+
+    def teachers(self, count: int | None = None, **settings: Any) -> list[Run]:
+        """The first ``count`` teachers, seeds 0, 1, ...; None takes the profile's M. ``settings`` as in ``recipe``."""
         seeds = range(self.profile.teachers if count is None else count)
-        return self.make_all([self._teacher(seed) for seed in seeds], "teachers")
+        return self.run_all([self.recipe("teacher", seed, **settings) for seed in seeds], "teachers")
+
+    def student(
+        self, teachers: Teachers | Sequence[Run], seed: int = 0, on_step: Watcher | None = None, **settings: Any
+    ) -> Run:
+        """A student of these teachers; plain distillation unless ``settings`` say more, such as shuffle="group_p"."""
+        return self.run(self.recipe("vanilla", seed, teachers, **settings), on_step=on_step)
+
+    def students(self, name: str, teachers: Sequence[Run] | None = None, **settings: Any) -> list[Run]:
+        """The profile's number of students of one named recipe, seeds 0, 1, ...
+
+        Args:
+            name: "vanilla", "group_p", "group_mean", "components" or "distillcse".
+            teachers: runs that teach instead of the recipe's own teachers: all of them where the recipe averages;
+                otherwise seed s learns from the s-th.
+            settings: as in ``recipe``.
+
+        Raises:
+            KitError: an unknown name, or fewer teachers than seeds where each student has its own.
+        """
+        choose("method", name, tuple(METHODS))
+        recipes = [self.recipe(name, seed, **settings) for seed in range(self.profile.seeds)]
+        if teachers is not None:
+            own = isinstance(recipes[0].teachers, Own)
+            if own and len(teachers) < len(recipes):
+                raise KitError(
+                    f"{METHODS[name]} needs a teacher for each seed: {len(recipes)} seeds, {len(teachers)} teachers."
+                )
+            recipes = [
+                recipe.changed(teachers=_as_teachers([teachers[recipe.seed]] if own else teachers))
+                for recipe in recipes
+            ]
+        return self.run_all(recipes, METHODS[name])
+
+    def rounds(self, count: int | None = None, **settings: Any) -> list[list[Run]]:
+        """Iterative self-training (Eq 4): the students of one round are the teachers of the next.
+
+        Args:
+            count: of rounds; None takes the profile's number.
+            settings: as in ``recipe``.
+
+        Returns:
+            The DistillCSE students of round 1, 2, ..., ``count``.
+        """
+        generations: list[list[Run]] = []
+        for _ in range(self.profile.rounds if count is None else count):
+            teachers = generations[-1] if generations else None
+            generations.append(self.students("distillcse", teachers, **settings))
+        return generations
 
     def embeddings(self, teacher: Run) -> np.ndarray:
         """The teacher's unit embeddings of the corpus, float16 [n, d], memory-mapped."""
-        return self._workplace.embeddings(teacher.folder)
+        return self.workplace.embeddings(str(teacher.folder))
 
     def all_embeddings(self, teachers: Sequence[Run]) -> list[np.ndarray]:
         """``embeddings`` of each teacher; with the profile's ``parallel``, missing ones are made side by side."""
         if self.profile.parallel:
-            self._workplace.embed_all([teacher.folder for teacher in teachers])
+            self.workplace.embed_all([str(teacher.folder) for teacher in teachers])
         return [self.embeddings(teacher) for teacher in teachers]
 
     def ensemble(self, teachers: Sequence[Run], weights: Sequence[float] | None = None) -> TeacherEnsemble:
@@ -169,55 +214,6 @@ class Laboratory:
         named = None if weights is None else {run.key: weight for run, weight in zip(teachers, weights, strict=True)}
         keys = [run.key for run in teachers]
         return TeacherEnsemble(dict(zip(keys, self.all_embeddings(teachers), strict=True)), named)
-
-    def student(
-        self, teachers: Sequence[Run], seed: int, training: dict[str, Any] | None = None, **distillation: Any
-    ) -> Run:
-        """A student of the teachers.
-
-        Args:
-            teachers: one or several; several are averaged.
-            seed: of the student.
-            training: changes of the profile's training settings.
-            distillation: changes of the profile's distillation, such as shuffle="group_p", p=0.1.
-        """
-        return self._workplace.make(self.student_job(teachers, seed, training, **distillation))
-
-    def make_all(self, jobs: Sequence[Job], label: str) -> list[Run]:
-        """The runs of all jobs, in order; with the profile's ``parallel``, missing ones are trained side by side."""
-        return self._workplace.make_all(jobs, label, self.profile.parallel)
-
-    def students(self, method: str, teachers: Sequence[Run] | None = None, **distillation: Any) -> list[Run]:
-        """The profile's number of students of one method, seeds 0, 1, ...; with one teacher each, seed s has teacher s.
-
-        Raises:
-            KitError: unknown method, or fewer teachers than seeds where each student has its own.
-        """
-        if method not in METHODS:
-            raise KitError(f"Unknown method {method!r}; choose one of {', '.join(METHODS)}.")
-        wanted, pool = METHODS[method], list(teachers if teachers is not None else self.teachers())
-        if not wanted.many_teachers and len(pool) < self.profile.seeds:
-            raise KitError(f"{wanted.name} needs a teacher a seed: {self.profile.seeds} seeds, {len(pool)} teachers.")
-        jobs = [
-            self.student_job(
-                pool if wanted.many_teachers else [pool[seed]], seed, shuffle=wanted.shuffle, **distillation
-            )
-            for seed in range(self.profile.seeds)
-        ]
-        return self.make_all(jobs, wanted.name)
-
-    def rounds(self, count: int | None = None) -> list[list[Run]]:
-        """Iterative self-training (Eq 4): the students of one round are the teachers of the next.
-
-        Returns:
-            The DistillCSE students of round 1, 2, ..., ``count`` (None: the profile's number).
-        """
-        generations: list[list[Run]] = []
-        teachers = self.teachers()
-        for _ in range(self.profile.rounds if count is None else count):
-            teachers = self.students("distillcse", teachers)
-            generations.append(teachers)
-        return generations
 
     def score(self, what: Run | SentenceEncoder, task: str | None = None) -> float:
         """Spearman x 100 of a run or the base on one task's pairs (None: the headline; "dev": the dev pairs)."""
@@ -266,11 +262,20 @@ class Laboratory:
             f"SimCSE teachers ({len(teachers)})": self.scores(teachers),
         }
         for method in methods:
-            table[METHODS[method].name] = self.scores(self.students(method, teachers))
+            table[METHODS[method]] = self.scores(self.students(method))
         if second_round:
             for number, runs in enumerate(self.rounds()[1:], start=2):
                 table[f"DistillCSE, round {number}"] = self.scores(runs)
         return table
+
+    def read_all(self) -> None:
+        """Read corpus, pairs and base now, so that a mistake in any of them shows before hours of training.
+
+        Raises:
+            KitError: one of them is missing or damaged.
+        """
+        self.describe()
+        _ = self.base
 
     def describe(self) -> dict[str, Any]:
         """The settings that every figure and table of this bench can be traced to."""
@@ -287,7 +292,8 @@ class Laboratory:
         }
 
 
-def distillation_of(run: Run) -> DistillationSettings | None:
-    """The distillation settings of a student's run; None for a teacher's."""
-    found = run.about.get("distillation")
-    return DistillationSettings(**found) if found else None
+def _as_teachers(teachers: Teachers | Sequence[Run] | None) -> Teachers | None:
+    """Runs by their folders; anything else as it is."""
+    if teachers is None or isinstance(teachers, Own | First | These):
+        return teachers
+    return These(tuple(str(run.folder) for run in teachers))

@@ -16,7 +16,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.store import Store
-from distillcse_kit.training.corpus import Corpus
+from distillcse_kit.training.training_text import Corpus
 from distillcse_kit.training.word_pieces import learn_vocabulary, new_tokenizer
 
 WHO = ["the cook", "a nurse", "the farmer", "my neighbour", "a pilot", "the teacher", "an old painter", "the judge"]

@@ -18,7 +18,7 @@ from distillcse_kit.bench import ratios as bench
 from distillcse_kit.bench.measure import Spread, calls_for, compare, ratio
 from distillcse_kit.bench.memory import peak_of_process
 from distillcse_kit.bench.plain_way import PlainTraining, group_p_loop, plain_model
-from distillcse_kit.bench.scores import compare_students, plain_way
+from distillcse_kit.bench.scores import compare_students
 from distillcse_kit.bench.workshop import Extent
 from distillcse_kit.command import main as cli
 from distillcse_kit.config import DistillationSettings, Profile, TrainingSettings
@@ -27,8 +27,8 @@ from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.method.shuffling import group_p_assignments
 from distillcse_kit.store import Store
-from distillcse_kit.training.corpus import Corpus
 from distillcse_kit.training.run import Run
+from distillcse_kit.training.training_text import Corpus
 
 
 def cosines_of(n: int) -> torch.Tensor:
@@ -175,19 +175,6 @@ def test_stored_teachers_are_read_from_the_disk_and_not_kept(tmp_path: Path) -> 
 # ---------------------------------------------------------------- both ways' students, and the GPU
 
 
-def test_the_plain_way_is_that_of_transformers(tiny: Path) -> None:
-    encoder = SentenceEncoder.load(tiny)
-    calls: list[str] = []
-    encoder.model.register_forward_hook(lambda *_: calls.append("whole model"))
-    fast = encoder.encode(["two letters", "the cook finds an apple"])
-    assert not calls
-    with plain_way():
-        plain = encoder.encode(["two letters", "the cook finds an apple"])
-    assert calls == ["whole model"] and np.abs(plain - fast).max() < 1e-5
-    encoder.encode(["two letters"])
-    assert len(calls) == 1
-
-
 def test_both_ways_are_scored_on_the_same_seeds(
     tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,7 +188,8 @@ def test_both_ways_are_scored_on_the_same_seeds(
     assert found["difference"]["dev"]["mean"] == pytest.approx(expected.mean())
     low, high = stats.t.interval(0.95, 2, loc=expected.mean(), scale=stats.sem(expected))
     assert (found["difference"]["dev"]["low"], found["difference"]["dev"]["high"]) == pytest.approx((low, high))
-    settings = [Run.load(folder).about["training"] for folder in (store.root / "plain" / "runs").glob("[!.]*")]
+    settings = [Run.load(path.parent).about["training"] for path in (store.root / "runs").glob("*/run.json")]
+    settings = [each for each in settings if not each.get("fast", True)]
     assert {each["precision"] for each in settings} == {"float32"} and {each["seed"] for each in settings} == {0, 1, 2}
     assert len(lines) == 6
 

@@ -175,7 +175,7 @@ MISTAKES = {
         "distill --teachers {tiny} --weights 1 2 {fast}",
         "The number of weights is 2 and the number of teachers is 1",
     ),
-    "the same teacher twice": ("distill --teachers {tiny} {tiny} {fast}", "is given twice"),
+    "the same teacher twice": ("distill --teachers {tiny} {tiny} {fast}", "is named twice"),
     "no such teacher": ("distill --teachers {folder}/none {fast}", "There is no model folder"),
     "seed below 0": ("teach --seeds -1 {fast}", "The seeds are -1"),
     "seeds alike": ("teach --seeds 1 1 {fast}", "give different ones"),

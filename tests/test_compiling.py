@@ -23,10 +23,10 @@ from distillcse_kit.errors import KitError
 from distillcse_kit.fast.compiling import STEPS_THAT_REPAY, Compiled, repays
 from distillcse_kit.store import Store
 from distillcse_kit.training import loop as training
-from distillcse_kit.training.corpus import Corpus
-from distillcse_kit.training.loop import train
 from distillcse_kit.training.objective import Trainee
-from distillcse_kit.training.run import Run
+from distillcse_kit.training.recipe import Recipe
+from distillcse_kit.training.run import Run, train
+from distillcse_kit.training.training_text import Corpus
 
 THE_FIX = "Install a C++ compiler (on a GPU, triton), or set compile to off."
 
@@ -150,9 +150,9 @@ def test_a_compiled_run_trains_as_one_that_is_not(
 ) -> None:
     backend = Counting("eager")
     monkeypatch.setattr(training, "Compiled", partial(Compiled, backend=backend))
-    expected = train(store, settings_of(no_dropout, evaluate_every=3, compile="off"), corpus, dev, label=None)
+    expected = train(store, Recipe(settings_of(no_dropout, evaluate_every=3, compile="off")), corpus, dev, label=None)
     assert backend.graphs == 0
-    found = train(store, settings_of(no_dropout, evaluate_every=3, compile="on"), corpus, dev, label=None)
+    found = train(store, Recipe(settings_of(no_dropout, evaluate_every=3, compile="on")), corpus, dev, label=None)
     assert backend.graphs > 0 and messages(capsys) == []
     assert found.folder != expected.folder and trained_alike(found, expected)
 
@@ -190,10 +190,10 @@ def test_a_run_without_a_compiler_ends_and_one_sentence_says_how_to_mend_it(
     # Nothing that was compiled before, here or in another process, stands in for the compiler.
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(torch._inductor.config.cpp, "cxx", ("no-such-compiler",))
-    found = train(store, settings_of(no_dropout, evaluate_every=3, compile="on"), corpus, dev, label=None)
+    found = train(store, Recipe(settings_of(no_dropout, evaluate_every=3, compile="on")), corpus, dev, label=None)
     (message,) = messages(capsys)
     assert "no-such-compiler" in message and message.endswith(THE_FIX)
-    expected = train(store, settings_of(no_dropout, evaluate_every=3, compile="off"), corpus, dev, label=None)
+    expected = train(store, Recipe(settings_of(no_dropout, evaluate_every=3, compile="off")), corpus, dev, label=None)
     assert messages(capsys) == [] and trained_alike(found, expected)
 
 

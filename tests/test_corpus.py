@@ -20,7 +20,7 @@ import pytest
 from distillcse_kit.data.corpus import corpus_fingerprint, load_corpus
 from distillcse_kit.errors import KitError
 from distillcse_kit.store import Store
-from distillcse_kit.training.corpus import Corpus
+from distillcse_kit.training.training_text import Corpus
 
 SENTENCES = ["A man plays a guitar.", 'She said "no", twice.', "Größe, naïve and 東京 in one sentence."]
 

@@ -5,33 +5,34 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from distillcse_kit.config import DistillationSettings, Profile, TrainingSettings
+from distillcse_kit.config import DistillationSettings, Profile, TrainingSettings, profile_named
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.statistics import compare_by_seed, compare_with, seed_interval
-from distillcse_kit.experiments.ablation import CHOICES, SYMBOLS, Ablation, Knobs, shipped_results
+from distillcse_kit.experiments.ablation import CHOICES, SYMBOLS, Ablation, shipped_results, turned
 from distillcse_kit.experiments.sweep_result import SHIPPED
 from distillcse_kit.explorers import AblationExplorer
 from distillcse_kit.explorers import ablation_explorer as module
 from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.training.corpus import Corpus
 from distillcse_kit.training.loop import Cancelled, Progress
+from distillcse_kit.training.named_recipes import group_p
+from distillcse_kit.training.recipe import Recipe
+from distillcse_kit.training.training_text import Corpus
 
-USUAL = Knobs(0.1, 0.02, 0.01, 1.0, 1, "cls")
-PLAIN = replace(USUAL, p=0.0)
+USUAL = group_p(profile_named("laptop"))
+PLAIN = turned(USUAL, p=0.0)
 RESULTS = {
     USUAL: {0: 66.0, 1: 66.5, 2: 67.0},
     PLAIN: {0: 64.0, 1: 64.4, 2: 65.1},
-    replace(USUAL, p=0.2): {0: 66.1, 2: 66.8},
-    replace(USUAL, teachers=4): {0: 67.0, 1: 67.1, 2: 67.2},
-    replace(PLAIN, pooling="avg"): {0: 60.0},
+    turned(USUAL, p=0.2): {0: 66.1, 2: 66.8},
+    turned(USUAL, teachers=4): {0: 67.0, 1: 67.1, 2: 67.2},
+    turned(PLAIN, pooling="avg"): {0: 60.0},
 }
 
 
@@ -77,7 +78,7 @@ def test_the_picture_shows_differences_of_the_same_seed() -> None:
     expected = stats.ttest_rel([64.0, 64.4, 65.1], [66.0, 66.5, 67.0]).confidence_interval()
     assert bars[0] == pytest.approx([expected.low, expected.high])
     assert [label.get_text() for label in ax.get_yticklabels()] == ["not shuffled *", "0.1", "0.2"]
-    absolute = AblationExplorer(RESULTS, replace(USUAL, p=0.05)).paint().figure.axes[0]
+    absolute = AblationExplorer(RESULTS, turned(USUAL, p=0.05)).paint().figure.axes[0]
     scores = sorted(line.get_xdata()[0] for line in absolute.lines if line.get_marker() == "D")
     assert scores == pytest.approx([64.5, 66.45, 66.5])
 
@@ -85,7 +86,7 @@ def test_the_picture_shows_differences_of_the_same_seed() -> None:
 def test_a_row_that_is_significant_alone_but_not_after_correction_is_said() -> None:
     draws = np.random.default_rng(3)
     gain = np.array([0.1, 0.9, 0.3, 1.2, 0.4])
-    others = {replace(USUAL, p=p): dict(enumerate(draws.normal(66, 1, size=5))) for p in (0.2, 0.3, 0.4, 0.5)}
+    others = {turned(USUAL, p=p): dict(enumerate(draws.normal(66, 1, size=5))) for p in (0.2, 0.3, 0.4, 0.5)}
     usual = dict(enumerate(draws.normal(66, 1, size=5)))
     row = {seed: usual[seed] + gain[seed] for seed in usual}
     assert 0.0125 < stats.ttest_1samp(gain, 0).pvalue < 0.05
@@ -119,7 +120,7 @@ def test_every_choice_of_every_knob_can_be_shown(name: str) -> None:
 
 
 def test_a_setting_that_is_not_stored_is_said_and_compares_nothing() -> None:
-    explorer = AblationExplorer(RESULTS, replace(USUAL, weight=2.0))
+    explorer = AblationExplorer(RESULTS, turned(USUAL, weight=2.0))
     assert "No result is stored for 3 of its 3 seeds" in explorer.words.value and "<table" not in explorer.words.value
     assert explorer.buttons["train"].disabled and explorer.buttons["cancel"].disabled
 
@@ -140,7 +141,7 @@ class Held:
         self.stepped, self.go_on = threading.Semaphore(0), threading.Semaphore(0)
         self.fails, self.seeds = fails, []  # type: ignore[var-annotated]
 
-    def __call__(self, knobs: Knobs, seed: int, on_step: Callable[[Progress], None]) -> float:
+    def __call__(self, recipe: Recipe, seed: int, on_step: Callable[[Progress], None]) -> float:
         self.seeds.append(seed)
         for step in range(1, 5):
             on_step(progress(step, devs=(50.0, 60.0 + seed)[: step // 2]))
@@ -161,7 +162,7 @@ class Held:
         self.go_on.release(1_000)
 
 
-WANTED = replace(USUAL, weight=2.0)
+WANTED = turned(USUAL, weight=2.0)
 
 
 def test_a_missing_setting_is_trained_and_lands_in_the_results(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,22 +255,22 @@ def lab(tmp_path_factory: pytest.TempPathFactory, tiny: Path, corpus: Corpus, de
 
 
 def test_runs_are_found_by_setting_whoever_trained_them(lab: Laboratory) -> None:
-    teachers = lab.teachers()
+    teachers, usual = lab.teachers(), Ablation(lab).usual
     expected = {
-        replace(USUAL, p=0.0): [lab.student([teachers[s]], s) for s in (0, 1)],
-        USUAL: [lab.student([teachers[0]], 0, shuffle="group_p")],
-        replace(USUAL, teachers=2, weight=0.5): [lab.student(teachers, 0, shuffle="group_p", weight=0.5)],
+        turned(usual, p=0.0): [lab.student([teachers[s]], s) for s in (0, 1)],
+        usual: [lab.student([teachers[0]], 0, shuffle="group_p")],
+        turned(usual, teachers=2, weight=0.5): [lab.student(teachers, 0, shuffle="group_p", weight=0.5)],
     }
     lab.student([teachers[1]], 0)  # of another teacher than its own
     lab.student([teachers[0]], 0, shuffle="group_mean")
-    lab.student([teachers[0]], 0, {"batch_size": 9})
-    found = Ablation(lab, teachers).stored()
-    assert found == {knobs: {run.seed: run.scores["dev"] for run in runs} for knobs, runs in expected.items()}
+    lab.student([teachers[0]], 0, batch_size=9)
+    found = Ablation(lab).stored()
+    assert found == {recipe: {run.seed: run.scores["dev"] for run in runs} for recipe, runs in expected.items()}
 
 
 def test_what_is_trained_is_found_and_is_the_same_run(lab: Laboratory) -> None:
-    ablation = Ablation(lab, lab.teachers())
-    wanted = replace(ablation.usual, teachers=2, pooling="avg", student_temperature=0.05)
+    ablation = Ablation(lab)
+    wanted = turned(ablation.usual, teachers=2, pooling="avg", student_temperature=0.05)
     steps: list[Progress] = []
     score = ablation.train(wanted, 1, steps.append)
     assert [item.step for item in steps] == [1, 2, 3, 4] and {item.steps for item in steps} == {4}
@@ -279,8 +280,8 @@ def test_what_is_trained_is_found_and_is_the_same_run(lab: Laboratory) -> None:
 
 
 def test_a_cancelled_run_leaves_nothing_half_done(lab: Laboratory) -> None:
-    ablation = Ablation(lab, lab.teachers())
-    wanted = replace(ablation.usual, p=0.5)
+    ablation = Ablation(lab)
+    wanted = turned(ablation.usual, p=0.5)
 
     def stop(item: Progress) -> None:
         if item.step == 3:
@@ -295,8 +296,8 @@ def test_a_cancelled_run_leaves_nothing_half_done(lab: Laboratory) -> None:
 
 
 def test_the_explorer_trains_in_the_store(lab: Laboratory) -> None:
-    ablation = Ablation(lab, lab.teachers())
-    wanted = replace(ablation.usual, weight=2.0)
+    ablation = Ablation(lab)
+    wanted = turned(ablation.usual, weight=2.0)
     explorer = AblationExplorer(ablation.stored(), wanted, ablation.train, ablation.seeds, choices=ablation.choices)
     explorer.buttons["train"].click()
     assert explorer.worker.wait(120)
@@ -305,10 +306,10 @@ def test_the_explorer_trains_in_the_store(lab: Laboratory) -> None:
 
 
 def test_choices_are_those_that_can_be_trained(lab: Laboratory) -> None:
-    ablation = Ablation(lab, lab.teachers())
+    ablation = Ablation(lab)
     assert ablation.choices["teachers"] == [1, 2] and 0.1 in ablation.choices["p"]
-    with pytest.raises(KitError, match="2 seeds, 1"):
-        Ablation(lab, lab.teachers()[:1])
+    with pytest.raises(KitError, match="1 teachers for 2 seeds"):
+        Ablation(lab, 1)
 
 
 # ---------------------------------------------------------------- what ships
@@ -323,16 +324,16 @@ def test_shipped_students_are_found_by_knobs(column: str) -> None:
             scores = dict(enumerate(row["values"][row["columns"].index(column)]))
             words = row["setting"].replace(",", "").split()
             if name == "table6-p":
-                knobs = replace(USUAL, p=float(words[1]))
+                recipe = turned(USUAL, p=float(words[1]))
             elif name == "table6-lambda":
-                knobs = replace(PLAIN, weight=float(words[1]))
+                recipe = turned(PLAIN, weight=float(words[1]))
             elif name == "table7":
-                knobs = replace(PLAIN, student_temperature=float(words[1]), teacher_temperature=float(words[3]))
+                recipe = turned(PLAIN, student_temperature=float(words[1]), teacher_temperature=float(words[3]))
             elif words[0] == "1":
                 continue  # all seeds of one teacher: no setting of the six knobs
             else:
-                knobs = replace(USUAL if "Group-P" in words else PLAIN, teachers=int(words[0]))
-            assert expected.setdefault(knobs, scores) == scores  # rows in two tables are the same runs
+                recipe = turned(USUAL if "Group-P" in words else PLAIN, teachers=int(words[0]))
+            assert expected.setdefault(recipe, scores) == scores  # rows in two tables are the same runs
     assert shipped_results(column) == expected and len(expected) == 26
 
 

@@ -13,8 +13,10 @@ from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.errors import KitError
 from distillcse_kit.explorers import HEADLESS, TrainingMonitor, base
 from distillcse_kit.store import Store
-from distillcse_kit.training.corpus import Corpus
-from distillcse_kit.training.loop import Cancelled, Progress, train
+from distillcse_kit.training.loop import Cancelled, Progress
+from distillcse_kit.training.recipe import Recipe
+from distillcse_kit.training.run import train
+from distillcse_kit.training.training_text import Corpus
 
 LOSSES = [3.0, 2.0, 2.5, 1.0, 0.5, 0.75]
 ROWS = [{"step": 2, "dev": 50.0}, {"step": 4, "dev": 54.5}, {"step": 6, "dev": 52.25}]
@@ -97,17 +99,15 @@ def test_a_run_is_watched_live_and_one_from_the_store_by_its_history(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv(HEADLESS, "1")
-    settings = TrainingSettings(base=str(tiny), steps=4, batch_size=8, evaluate_every=2, precision="float32")
+    recipe = Recipe(TrainingSettings(base=str(tiny), steps=4, batch_size=8, evaluate_every=2, precision="float32"))
     live, later = (TrainingMonitor("run", 8) for _ in range(2))
-    first = live.watch(
-        lambda on_step: train(store, settings, corpus, dev, label=None, on_step=on_step), "live", tmp_path
-    )
+    first = live.watch(lambda on_step: train(store, recipe, corpus, dev, label=None, on_step=on_step), "live", tmp_path)
     assert [step.step for step in live.steps] == [1, 2, 3, 4] and live.history == first.history
     for row, (begin, end) in zip(first.history, ((0, 2), (2, 4)), strict=True):
         assert row["loss"] == pytest.approx(np.mean([step.losses["loss"] for step in live.steps[begin:end]]))
     assert f"dev {first.history[-1]['dev']:.2f}" in capsys.readouterr().out and (tmp_path / "live.png").is_file()
 
-    second = later.watch(lambda on_step: train(store, settings, corpus, dev, label=None, on_step=on_step), "later")
+    second = later.watch(lambda on_step: train(store, recipe, corpus, dev, label=None, on_step=on_step), "later")
     assert second.folder == first.folder and later.steps == []
     assert (
         "loaded from the store" in later.words.value and f"Loss {first.history[-1]['loss']:.3f}," in later.words.value

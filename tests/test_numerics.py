@@ -23,7 +23,8 @@ from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.fast.dropout import CheapDropout, use_cheap_dropout
 from distillcse_kit.fast.threads import sharing
 from distillcse_kit.method.ensemble import TeacherEnsemble
-from distillcse_kit.training.objective import Distillation, Trainee, batch_losses
+from distillcse_kit.training.objective import Draws, Trainee, batch_losses
+from distillcse_kit.training.recipe import Recipe
 
 # About three times the worst that was measured, with both encoders, both kinds of attention and six seeds of the head
 # and the teachers (AVX-512 with bfloat16). Relative; gradients of all weights together, as one vector.
@@ -127,10 +128,10 @@ def step_of_the_kit(
 ) -> tuple[dict[str, float], dict[str, Tensor]]:
     """The same as the trainer computes them, inside of ``sharing(2)``. No gradient is one of 0."""
     batch = trainee.encoder.pad(trainee.encoder.tokenize([CORPUS[row] for row in rows], settings.max_tokens))
-    lesson = Distillation(wanted, teachers())
+    recipe = Recipe(settings, wanted)
     trainee.zero_grad(set_to_none=True)
     with torch.autocast("cpu", torch.bfloat16, enabled=lower):
-        losses = batch_losses(trainee, batch, np.array(rows), settings, lesson, torch.Generator())
+        losses = batch_losses(trainee, batch, np.array(rows), recipe, teachers(), Draws.of(0))
     losses["loss"].backward()
     gradients = {
         name: torch.zeros_like(weight) if weight.grad is None else weight.grad

@@ -22,12 +22,12 @@ from distillcse_kit.experiments.published import (
     table_4,
 )
 from distillcse_kit.experiments.shipped import BUILTIN_RUN, REAL_RUN, ShippedRun, markdown_table, shipped_run, write_run
-from distillcse_kit.laboratory import METHODS
+from distillcse_kit.training.named_recipes import METHODS
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 MODELS = ["BERT-base", "BERT-large", "RoBERTa-base", "RoBERTa-large"]
 # The kit's own addition is not in the paper; all its other rows have the paper's names.
-PAPER_METHODS = ["SimCSE", *(m.name for m in METHODS.values() if m.shuffle != "group_mean"), "DistillCSE, round 2"]
+PAPER_METHODS = ["SimCSE", *(title for name, title in METHODS.items() if name != "group_mean"), "DistillCSE, round 2"]
 
 
 @pytest.mark.parametrize("row", TABLE_4, ids=lambda row: f"{row.model} {row.method}")
@@ -129,8 +129,8 @@ def test_a_shipped_run_was_made_with_the_settings_of_today(path: Path) -> None:
         "steps": profile.training.steps,
         "learning_rate": profile.training.learning_rate,
     }
-    for method in METHODS.values():
-        assert all(len(scores) == profile.seeds >= 5 for scores in run.table[method.name].values())
+    for title in METHODS.values():
+        assert all(len(scores) == profile.seeds >= 5 for scores in run.table[title].values())
     assert all(math.isfinite(score) for row in run.table.values() for scores in row.values() for score in scores)
 
 

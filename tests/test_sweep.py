@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from distillcse_kit.command import main as cli
-from distillcse_kit.config import DistillationSettings, Profile, TrainingSettings, profile_named, with_changes
+from distillcse_kit.config import Profile, TrainingSettings, profile_named, with_changes
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.statistics import compare_with, detectable_difference
-from distillcse_kit.experiments.sweep_design import OWN, Analysis, Setting, Sweep
+from distillcse_kit.experiments.sweep_design import Analysis, Curve, Sweep
 from distillcse_kit.experiments.sweep_result import (
     SweepResult,
     run_sweep,
@@ -27,7 +27,8 @@ from distillcse_kit.experiments.sweep_result import (
 from distillcse_kit.experiments.sweeps import SWEEPS, sweep_named
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.store import Store, write_json
-from distillcse_kit.training.corpus import Corpus
+from distillcse_kit.training.recipe import First
+from distillcse_kit.training.training_text import Corpus
 
 
 @pytest.fixture
@@ -45,22 +46,21 @@ TRAINED = [name for name, sweep in SWEEPS.items() if isinstance(sweep, Sweep)]
 def test_every_setting_is_one_that_can_be_trained(name: str) -> None:
     sweep = SWEEPS[name]
     assert isinstance(sweep, Sweep)
-    for setting in sweep.settings:
-        with_changes(DistillationSettings(), **setting.distillation)
-    assert set(sweep.published) <= {setting.label for setting in sweep.settings}
-    changes = [(setting.teachers, tuple(sorted(setting.distillation.items()))) for setting in sweep.settings]
-    assert len(set(changes)) == len(changes)
+    recipes = sweep.recipes(profile_named("laptop"))
+    assert set(sweep.published) <= set(recipes)
+    assert len(set(recipes.values())) == len(recipes) > 1
+    assert all(recipe.is_student and recipe.seed == 0 for recipe in recipes.values())
 
 
 def test_the_bands_of_table_3_cover_all_ranks_once() -> None:
     ranks = []
     sweep = SWEEPS["table3"]
     assert isinstance(sweep, Sweep)
-    for setting in sweep.settings[1:]:
-        assert setting.distillation["shuffle"] == "rank_band"
-        start, end = setting.distillation["band_start"], setting.distillation["band_end"]
-        assert setting.label == f"ranks {start + 1}-{end}"
-        ranks += range(start, end)
+    for label, recipe in list(sweep.recipes(profile_named("laptop")).items())[1:]:
+        wanted = recipe.distillation
+        assert wanted is not None and wanted.shuffle == "rank_band"
+        assert label == f"ranks {wanted.band_start + 1}-{wanted.band_end}"
+        ranks += range(wanted.band_start, wanted.band_end)
     assert ranks == list(range(63))  # the other sentences of a batch of 64
     assert sweep.published["ranks 1-12"] == {"average": 77.85}
 
@@ -68,10 +68,8 @@ def test_the_bands_of_table_3_cover_all_ranks_once() -> None:
 def test_table_7_is_the_whole_grid_with_the_papers_choice_first() -> None:
     sweep = SWEEPS["table7"]
     assert isinstance(sweep, Sweep)
-    pairs = [
-        (setting.distillation["student_temperature"], setting.distillation["teacher_temperature"])
-        for setting in sweep.settings
-    ]
+    settings = [recipe.distillation for recipe in sweep.recipes(profile_named("laptop")).values()]
+    pairs = [(wanted.student_temperature, wanted.teacher_temperature) for wanted in settings if wanted]
     assert pairs[0] == (0.02, 0.01)
     assert sorted(pairs) == sorted((s, t) for s in (0.05, 0.02, 0.01) for t in (0.05, 0.02, 0.01))
 
@@ -98,15 +96,16 @@ def test_settings_with_more_teachers_than_there_are_are_left_out(lab: Laboratory
 
 def test_a_second_start_trains_nothing(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
     first = run_sweep(lab, "cut")
-    monkeypatch.setattr("distillcse_kit.training.loop.Trainer.__init__", None)
+    monkeypatch.setattr("distillcse_kit.training.run.Trainer", None)
     assert run_sweep(lab, "cut").table == first.table
 
 
-def test_students_with_a_teacher_each_need_as_many_teachers_as_seeds(lab: Laboratory) -> None:
+def test_seeds_beyond_the_profiles_teachers_have_teachers_of_their_own(lab: Laboratory) -> None:
     lab.profile = with_changes(lab.profile, seeds=3)
     assert SWEEPS["smoothing"].seeds(lab.profile) == 3
-    with pytest.raises(KitError, match="3 seeds need 3 teachers"):
-        run_sweep(lab, "smoothing")
+    run_sweep(lab, "smoothing")
+    student = lab.run(lab.recipe("group_p", 2))
+    assert [entry["teacher"] for entry in student.about["teachers"]] == [lab.teacher(2).key]
 
 
 RESULT = SweepResult(
@@ -160,11 +159,13 @@ def test_an_unknown_sweep_is_one_sentence() -> None:
         sweep_named("table4")
 
 
-def test_a_sweep_without_a_second_setting_is_none() -> None:
-    with pytest.raises(KitError, match="at least two settings"):
-        Sweep("", "", (Setting("a", OWN),))
-    with pytest.raises(KitError, match="label of its own"):
-        Sweep("", "", (Setting("a", OWN), Setting("a", 1)))
+def test_a_sweep_without_a_second_row_is_none() -> None:
+    with pytest.raises(KitError, match="at least two rows"):
+        Sweep("Alone", "", lambda plain: {"a": plain}).recipes(profile_named("laptop"))
+    with pytest.raises(KitError, match="this profile leaves 1"):  # the other wants more teachers than there are
+        Sweep("Many", "", lambda plain: {"a": plain, "b": plain.changed(teachers=First(99))}).recipes(
+            profile_named("laptop")
+        )
 
 
 def test_teachers_as_seeds_where_a_question_needs_them() -> None:
@@ -225,7 +226,7 @@ def test_what_ships_is_of_the_settings_that_the_code_has_now(name: str) -> None:
     assert shipped.key == sweep_key(name, laptop)
     assert shipped.settings["steps"] == laptop.training.steps and shipped.made["versions"]["torch"]
     if isinstance(sweep, Sweep):
-        assert list(shipped.table) == [setting.label for setting in sweep.settings]
+        assert list(shipped.table) == list(sweep.recipes(laptop))
         assert {len(values) for row in shipped.table.values() for values in row.values()} == {sweep.seeds(laptop)}
 
 
@@ -255,10 +256,10 @@ def test_the_average_is_over_the_papers_tasks_seed_by_seed() -> None:
 
 def test_a_quantity_is_compared_with_the_same_quantity() -> None:
     table = {
-        "not shuffled: dev": {"9": [60.0, 61.0, 62.5]},
-        "not shuffled: loss": {"9": [1.0, 1.1, 1.3]},
-        "Group-P: dev": {"9": [60.1, 61.3, 62.2]},
-        "Group-P: loss": {"9": [2.0, 2.2, 2.3]},
+        Curve("not shuffled", "dev"): {"9": [60.0, 61.0, 62.5]},
+        Curve("not shuffled", "loss"): {"9": [1.0, 1.1, 1.3]},
+        Curve("Group-P", "dev"): {"9": [60.1, 61.3, 62.2]},
+        Curve("Group-P", "loss"): {"9": [2.0, 2.2, 2.3]},
     }
     result = replace(RESULT, name="figure2", table=table)
     found = result.compared("9")
@@ -269,3 +270,13 @@ def test_a_quantity_is_compared_with_the_same_quantity() -> None:
     )
     assert found["Group-P: loss"].adjusted == pytest.approx(2 * alone["Group-P: loss"].p_value)
     assert "Group-P: loss (+1.03) from not shuffled at 5%, 2 comparisons" in result.conclusion("9")
+
+
+def test_the_label_of_a_curve_keeps_its_parts_in_the_file() -> None:
+    label = Curve("Group-P", "kl", "unread")
+    result = replace(RESULT, name="figure2", table={label: {"9": [1.0]}, Curve("Group-P", "dev"): {"9": [2.0]}})
+    read = SweepResult.from_json(json.loads(json.dumps(result.as_json())))
+    assert read == result
+    one, other = read.table
+    assert isinstance(one, Curve) and (one.setting, one.quantity, one.where) == ("Group-P", "kl", "unread")
+    assert (one, other) == ("Group-P: unread, kl", "Group-P: dev")

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from distillcse_kit import plots
+from distillcse_kit.config import profile_named
 from distillcse_kit.evaluation.statistics import seed_interval
-from distillcse_kit.experiments.sweep_design import Analysis, Sweep
+from distillcse_kit.experiments.sweep_design import Analysis, Curve, Sweep
 from distillcse_kit.experiments.sweep_result import SweepResult
 from distillcse_kit.experiments.sweeps import SWEEPS
 from distillcse_kit.laboratory import Laboratory
@@ -26,13 +27,11 @@ def made_up(name: str) -> SweepResult:
     """A result of the sweep's shape."""
     sweep = SWEEPS[name]
     if isinstance(sweep, Sweep):
-        rows, columns = [setting.label for setting in sweep.settings], ["dev", "stsb", "average"]
+        rows, columns = list(sweep.recipes(profile_named("laptop"))), ["dev", "stsb", "average"]
     elif name == "figure2":
-        kinds = ["dev", *(f"{a}, {b}" for a in ("read", "unread") for b in ("cross-entropy", "shuffled", "kl"))]
-        rows, columns = (
-            [f"{label}: {kind}" for label in ("not shuffled", "Group-P") for kind in kinds],
-            ["5", "10", "15"],
-        )
+        kinds = [("dev", ""), *((b, a) for a in ("read", "unread") for b in ("cross-entropy", "shuffled", "kl"))]
+        rows = [Curve(label, *kind) for label in ("not shuffled", "Group-P") for kind in kinds]
+        columns = ["5", "10", "15"]
     else:
         rows = list(sweep.published)
         columns = {

@@ -22,9 +22,8 @@ from distillcse_kit.experiments.figure_2 import WatchedTrainer, figure_2, watche
 from distillcse_kit.experiments.tables import RAW, table_5, table_8, table_9
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.store import Store
-from distillcse_kit.training.corpus import Corpus
 from distillcse_kit.training.loop import rows_read
-from distillcse_kit.training.objective import Distillation
+from distillcse_kit.training.training_text import Corpus
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +92,7 @@ def test_the_rows_that_are_read_are_those_the_trainer_asks_for(
 
     monkeypatch.setattr(TokenizedText, "rows", spied)
     lab.teacher(1)
-    assert asked == rows_read(100, with_changes(lab.profile.training, seed=1)).tolist()
+    assert asked == rows_read(100, lab.profile.training, 1).tolist()
     assert len(set(asked)) == 48
 
 
@@ -110,7 +109,7 @@ def test_table_9_takes_sentences_that_were_read_and_others(lab: Laboratory, monk
     table = table_9(lab, batches=2)
     student = lab.students("vanilla")[1]
     read, unread, dev = [set(sentences) for key, sentences in asked if key == student.key]
-    trained = {lab.corpus.sentences[row] for row in rows_read(100, with_changes(lab.profile.training, seed=1))}
+    trained = {lab.corpus.sentences[row] for row in rows_read(100, lab.profile.training, 1)}
     assert read <= trained and not unread & trained and len(read) == len(unread) == 32
     assert dev <= set(lab.dev.first) | set(lab.dev.second)
     assert {len(values) for row in table.values() for values in row.values()} == {2}
@@ -119,7 +118,7 @@ def test_table_9_takes_sentences_that_were_read_and_others(lab: Laboratory, monk
 def test_table_9_is_the_loss_by_its_definition(lab: Laboratory) -> None:
     table = table_9(lab, batches=2)
     student, teacher = lab.students("vanilla")[0], lab.teacher(0)
-    read = np.unique(rows_read(100, lab.profile.training))
+    read = np.unique(rows_read(100, lab.profile.training, 0))
     chosen = np.random.default_rng(0).permutation(read)[:32]
     entropy, cross = [], []
     for rows in (chosen[:16], chosen[16:]):
@@ -153,13 +152,13 @@ def test_watching_does_not_change_what_is_watched(lab: Laboratory) -> None:
 
 
 def test_the_watched_losses_are_those_of_the_present_weights(lab: Laboratory) -> None:
-    lesson = Distillation(lab.profile.distillation, lab.ensemble([lab.teacher(0)]))
-    settings = with_changes(lab.profile.training, evaluate_every=3)
-    trainer = WatchedTrainer(lab.store, settings, lab.corpus, lab.dev, lesson, lab.store.root / "none")
+    recipe = lab.recipe("vanilla", evaluate_every=3)
+    ensemble = lab.ensemble([lab.teacher(0)])
+    trainer = WatchedTrainer(lab.store, recipe, lab.corpus, lab.dev, ensemble, lab.store.root / "none")
     trainer.watch()
     trainer.fit(None)  # one row of history, so that the best weights are the last
     (row,) = trainer.history
-    unread = np.setdiff1d(np.arange(100), rows_read(100, settings))
+    unread = np.setdiff1d(np.arange(100), rows_read(100, recipe.training, 0))
     chosen = np.random.default_rng(0).permutation(unread)[:48]
     losses = []
     for rows in chosen.reshape(3, 16):
@@ -167,7 +166,7 @@ def test_the_watched_losses_are_those_of_the_present_weights(lab: Laboratory) ->
         with torch.no_grad():
             vectors = trainer.trainee.head(torch.from_numpy(trainer.trainee.encoder.encode(sentences))).double()
         unit = torch.nn.functional.normalize(vectors, dim=-1).numpy()
-        teacher = lesson.teachers.cosines(rows).double().numpy()
+        teacher = ensemble.cosines(rows).double().numpy()
         for i in range(16):
             others = [j for j in range(16) if j != i]
             q, log_p = softmax(teacher[i, others] / 0.01), log_softmax(unit[i] @ unit[others].T / 0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.encoder.ensemble_encoder import EnsembleEncoder
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
-from distillcse_kit.laboratory import METHODS, Laboratory, distillation_of
+from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.method.ensemble import TeacherEnsemble
 from distillcse_kit.store import Store
-from distillcse_kit.training.corpus import Corpus, tokenized
+from distillcse_kit.training.named_recipes import METHODS
+from distillcse_kit.training.recipe import Own
 from distillcse_kit.training.teacher_embeddings import embed_corpus
+from distillcse_kit.training.training_text import Corpus
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -33,18 +36,17 @@ def test_stored_embeddings_are_those_of_the_sentences_in_the_teachers_own_word_p
     folder: str, corpus: Corpus, store: Store, request: pytest.FixtureRequest
 ) -> None:
     encoder = SentenceEncoder.load(request.getfixturevalue(folder))
-    stored = embed_corpus(store, encoder, tokenized(store, encoder, corpus), corpus.fingerprint, None, chunk=33)
+    stored = embed_corpus(store, encoder.name, corpus, None, chunk=33)
     assert stored.dtype == np.float16 and isinstance(stored, np.memmap) and not stored.flags.writeable
     expected = unit(encoder.encode(corpus.sentences))
     wide = np.asarray(stored, dtype=np.float64)
     assert np.abs(unit(wide) @ unit(wide).T - expected @ expected.T).max() < (5e-3 if _bfloat16() else 1e-3)
 
 
-def test_a_teacher_reads_no_further_than_it_is_told(tiny: Path, corpus: Corpus, store: Store) -> None:
-    encoder = SentenceEncoder.load(tiny, "avg")
-    text = tokenized(store, encoder, corpus)
-    whole = embed_corpus(store, encoder, text, corpus.fingerprint, None)
-    cut = embed_corpus(store, encoder, text, corpus.fingerprint, None, max_tokens=5)
+def test_a_teacher_reads_no_further_than_it_is_told(tiny: Path, corpus: Corpus, store: Store, tmp_path: Path) -> None:
+    encoder = SentenceEncoder.load(SentenceEncoder.load(tiny, "avg").save(tmp_path / "averaging"))
+    whole = embed_corpus(store, encoder.name, corpus, None)
+    cut = embed_corpus(store, encoder.name, corpus, None, max_tokens=5)
     expected = unit(encoder.encode_tokens(encoder.tokenize(corpus.sentences, max_tokens=5)))
     far, near = (np.abs(np.asarray(stored, dtype=np.float64) - expected).max() for stored in (whole, cut))
     assert near < 0.01 < 0.1 < far
@@ -59,11 +61,21 @@ def _bfloat16() -> bool:
 def test_embeddings_are_computed_once(
     tiny: Path, corpus: Corpus, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoder = SentenceEncoder.load(tiny)
-    text = tokenized(store, encoder, corpus)
-    first = embed_corpus(store, encoder, text, corpus.fingerprint, None)
-    monkeypatch.setattr(SentenceEncoder, "encode_tokens", None)
-    assert np.array_equal(first, embed_corpus(store, encoder, text, corpus.fingerprint, None))
+    first = embed_corpus(store, str(tiny), corpus, None)
+    monkeypatch.setattr(SentenceEncoder, "load", None)  # the second time the teacher is not even loaded
+    assert np.array_equal(first, embed_corpus(store, str(tiny), corpus, None))
+
+
+def test_a_teacher_with_other_weights_is_embedded_anew(
+    tiny: Path, other_vocabulary: Path, corpus: Corpus, store: Store, tmp_path: Path
+) -> None:
+    """Under the same name: a hash of the files decides."""
+    folder = tmp_path / "teacher"
+    shutil.copytree(tiny, folder)
+    first = embed_corpus(store, str(folder), corpus, None)
+    shutil.rmtree(folder)
+    shutil.copytree(other_vocabulary, folder)
+    assert embed_corpus(store, str(folder), corpus, None).shape != first.shape
 
 
 # ---------------------------------------------------------------- ensembles
@@ -143,15 +155,14 @@ def teachers_of(run_about: dict) -> list[str]:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_each_method_has_its_teachers_and_its_shuffle(bench: Laboratory, name: str) -> None:
-    teachers, method = bench.teachers(), METHODS[name]
+    teachers, recipe = bench.teachers(), bench.recipe(name)
     students = bench.students(name)
     assert [run.seed for run in students] == [0, 1]
     for seed, run in enumerate(students):
-        wanted = distillation_of(run)
-        assert wanted is not None and wanted.shuffle == method.shuffle
-        expected = teachers if method.many_teachers else [teachers[seed]]
+        assert run.distillation == recipe.distillation
+        expected = [teachers[seed]] if isinstance(recipe.teachers, Own) else teachers
         assert teachers_of(run.about) == [teacher.key for teacher in expected]
-    assert distillation_of(teachers[0]) is None
+    assert teachers[0].distillation is None
 
 
 def test_the_second_round_learns_from_the_first(bench: Laboratory) -> None:
@@ -166,13 +177,13 @@ def test_the_main_table_has_all_rows_and_every_set(bench: Laboratory, monkeypatc
         "tf-idf word overlap",
         "base, no training",
         "SimCSE teachers (3)",
-        *(method.name for method in METHODS.values()),
+        *METHODS.values(),
         "DistillCSE, round 2",
     ]
     assert all(list(row) == ["dev", "builtin", "kit"] for row in table.values())
     counts = [len(row["kit"]) for row in table.values()]
     assert counts == [1, 1, 3, 2, 2, 2, 2, 2, 2]
-    monkeypatch.setattr("distillcse_kit.training.loop.Trainer", None)  # a second time trains nothing
+    monkeypatch.setattr("distillcse_kit.training.run.Trainer", None)  # a second time trains nothing
     assert bench.main_table() == table
 
 
@@ -196,7 +207,7 @@ def test_mistakes_of_a_laboratory(bench: Laboratory) -> None:
         bench.students("magic")
     with pytest.raises(KitError, match="2 seeds, 1 teachers"):
         bench.students("vanilla", bench.teachers(1))
-    with pytest.raises(KitError, match="Unknown parameter 'tau'"):
+    with pytest.raises(KitError, match="Unknown setting 'tau'"):
         bench.student(bench.teachers(1), 0, tau=1)
     with pytest.raises(KitError, match="Unknown profile 'huge'"):
         Laboratory("huge")

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -27,22 +28,45 @@ from distillcse_kit.method.ensemble import TeacherEnsemble
 from distillcse_kit.method.shuffling import group_mean
 from distillcse_kit.store import Store
 from distillcse_kit.training import loop as module
-from distillcse_kit.training.corpus import Corpus, tokenized
-from distillcse_kit.training.loop import DevEncoder, Progress, Trainer, batch_rows, train
-from distillcse_kit.training.objective import Distillation, Trainee, batch_losses
-from distillcse_kit.training.run import Run
+from distillcse_kit.training.loop import DevEncoder, Progress, Trainer, batch_rows
+from distillcse_kit.training.objective import Draws, Trainee, batch_losses
+from distillcse_kit.training.recipe import Recipe
+from distillcse_kit.training.run import Run, train
 from distillcse_kit.training.teacher_embeddings import embed_corpus
+from distillcse_kit.training.training_text import Corpus
 
 
-def small(base: Path, **changes: Any) -> TrainingSettings:
+def small(base: Path, seed: int = 0, **changes: Any) -> Recipe:
     settings = {"steps": 6, "batch_size": 8, "evaluate_every": 2, "precision": "float32", "learning_rate": 1e-3}
-    return TrainingSettings(base=str(base), **(settings | changes))  # type: ignore[arg-type]
+    return Recipe(TrainingSettings(base=str(base), **(settings | changes)), seed=seed)  # type: ignore[arg-type]
 
 
-def lesson_of(store: Store, teacher: Path, corpus: Corpus, **settings: Any) -> Distillation:
-    encoder = SentenceEncoder.load(teacher)
-    embeddings = embed_corpus(store, encoder, tokenized(store, encoder, corpus), corpus.fingerprint, None)
-    return Distillation(DistillationSettings(**settings), TeacherEnsemble({"teacher": embeddings}))
+class Lesson(NamedTuple):
+    """What a student learns, and from whom."""
+
+    settings: DistillationSettings
+    teachers: TeacherEnsemble
+
+
+def lesson_of(store: Store, teacher: Path, corpus: Corpus, **settings: Any) -> Lesson:
+    embeddings = embed_corpus(store, str(teacher), corpus, None)
+    return Lesson(DistillationSettings(**settings), TeacherEnsemble({"teacher": embeddings}))
+
+
+def taught(recipe: Recipe, lesson: Lesson | None) -> Recipe:
+    return recipe if lesson is None else replace(recipe, distillation=lesson.settings)
+
+
+def trained(
+    store: Store, recipe: Recipe, corpus: Corpus, dev: SentencePairs, lesson: Lesson | None = None, **options: Any
+) -> Run:
+    teachers = None if lesson is None else lesson.teachers
+    return train(store, taught(recipe, lesson), corpus, dev, teachers, **{"label": None, **options})
+
+
+def losses_of(trainee: Trainee, batch: Any, rows: list[int], recipe: Recipe, lesson: Lesson | None) -> Any:
+    teachers = None if lesson is None else lesson.teachers
+    return batch_losses(trainee, batch, np.array(rows), taught(recipe, lesson), teachers, Draws.of(0))
 
 
 def weights_of(run: Run) -> dict[str, torch.Tensor]:
@@ -58,14 +82,14 @@ def same(first: Run, second: Run) -> bool:
 
 
 def test_an_epoch_has_every_row_once_and_its_last_batch_is_what_is_left(tiny: Path) -> None:
-    batches = list(batch_rows(21, small(tiny, steps=7)))
+    batches = list(batch_rows(21, small(tiny, steps=7).training, 0))
     assert [len(batch) for batch in batches] == [8, 8, 5, 8, 8, 5, 8]
     first, second = np.concatenate(batches[:3]), np.concatenate(batches[3:6])
     assert sorted(first) == sorted(second) == list(range(21)) and first.tolist() != second.tolist()
 
 
 def test_the_order_is_decided_by_the_seed(tiny: Path) -> None:
-    orders = [np.concatenate(list(batch_rows(50, small(tiny, seed=seed)))).tolist() for seed in (0, 0, 1)]
+    orders = [np.concatenate(list(batch_rows(50, small(tiny).training, seed))).tolist() for seed in (0, 0, 1)]
     assert orders[0] == orders[1] != orders[2]
 
 
@@ -101,9 +125,9 @@ def test_the_joint_loss_is_eq_3(
     wanted = {"shuffle": shuffle, "weight": 0.7, "student_temperature": 0.1, "teacher_temperature": 0.05}
     lesson = lesson_of(store, other_vocabulary, corpus, distil_only=distil_only, **wanted)
     settings, rows = small(tiny), [3, 17, 40, 5, 99]
-    trainee = Trainee(settings).eval()
+    trainee = Trainee(settings.training).eval()
     batch = rows_and_batch(trainee, corpus, rows)
-    parts = batch_losses(trainee, batch, np.array(rows), settings, lesson, torch.Generator().manual_seed(0))
+    parts = losses_of(trainee, batch, rows, settings, lesson)
     with torch.no_grad():
         vectors = trainee(batch).double().numpy()
     teacher = SentenceEncoder.load(other_vocabulary).encode([corpus.sentences[row] for row in rows])
@@ -111,7 +135,7 @@ def test_the_joint_loss_is_eq_3(
     targets = unit @ unit.T
     if shuffle == "group_mean":
         targets = group_mean(torch.from_numpy(targets), 0.1, 1.0, 0.05).numpy()
-    contrast, distil = brute_losses(vectors, targets, settings.temperature, lesson.settings)
+    contrast, distil = brute_losses(vectors, targets, settings.training.temperature, lesson.settings)
     assert parts["distillation"].item() == pytest.approx(distil, abs=0.02)  # the teacher is stored in float16
     assert ("contrastive" in parts) is not distil_only
     if not distil_only:
@@ -121,28 +145,26 @@ def test_the_joint_loss_is_eq_3(
 
 
 def test_two_views_differ_by_dropout_in_training_only(tiny: Path, corpus: Corpus) -> None:
-    trainee = Trainee(small(tiny))
+    trainee = Trainee(small(tiny).training)
     batch = rows_and_batch(trainee, corpus, [0, 1])
     assert torch.equal(trainee.eval()(batch), trainee(batch))
     assert not torch.equal(trainee.train()(batch), trainee(batch))
 
 
 def test_the_head_works_in_training_and_is_not_in_the_embedding(tiny: Path, corpus: Corpus) -> None:
-    trainee = Trainee(small(tiny)).eval()
+    trainee = Trainee(small(tiny).training).eval()
     batch = rows_and_batch(trainee, corpus, [0, 1])
     linear = trainee.head[0]
     expected = torch.tanh(trainee.encoder(batch) @ linear.weight.T + linear.bias)
     torch.testing.assert_close(trainee(batch), expected)
-    without = Trainee(small(tiny, head=False)).eval()
+    without = Trainee(small(tiny, head=False).training).eval()
     torch.testing.assert_close(without(batch), without.encoder(batch))
 
 
 def test_the_masked_lm_loss_trains_the_same_encoder(tiny: Path, corpus: Corpus) -> None:
     settings = small(tiny, mlm_weight=0.1, mlm_share=0.5)
-    trainee = Trainee(settings)
-    parts = batch_losses(
-        trainee, rows_and_batch(trainee, corpus, [0, 1, 2]), np.arange(3), settings, None, torch.Generator()
-    )
+    trainee = Trainee(settings.training)
+    parts = losses_of(trainee, rows_and_batch(trainee, corpus, [0, 1, 2]), [0, 1, 2], settings, None)
     assert parts["loss"].item() == pytest.approx((parts["contrastive"] + 0.1 * parts["masked_lm"]).item(), rel=1e-6)
     parts["masked_lm"].backward()
     assert trainee.encoder.model.embeddings.word_embeddings.weight.grad.abs().sum() > 0
@@ -152,9 +174,9 @@ def test_the_masked_lm_loss_trains_the_same_encoder(tiny: Path, corpus: Corpus) 
 def test_a_last_batch_of_one_or_two_is_finite(tiny: Path, corpus: Corpus, store: Store, rows: list[int]) -> None:
     settings = small(tiny)
     lesson = lesson_of(store, tiny, corpus, shuffle="group_p")
-    trainee = Trainee(settings)
+    trainee = Trainee(settings.training)
     batch = rows_and_batch(trainee, corpus, rows)
-    parts = batch_losses(trainee, batch, np.array(rows), settings, lesson, torch.Generator().manual_seed(0))
+    parts = losses_of(trainee, batch, rows, settings, lesson)
     parts["loss"].backward()
     assert all(math.isfinite(value.item()) for value in parts.values())
     assert all(torch.isfinite(p.grad).all() for p in trainee.parameters() if p.grad is not None)
@@ -166,7 +188,7 @@ def test_a_last_batch_of_one_or_two_is_finite(tiny: Path, corpus: Corpus, store:
 def test_a_run_keeps_the_best_checkpoint_and_what_made_it(
     tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store
 ) -> None:
-    run = train(store, small(tiny), corpus, dev, label=None)
+    run = trained(store, small(tiny), corpus, dev)
     assert [row["step"] for row in run.history] == [2, 4, 6]
     best = max(row["dev"] for row in run.history)
     assert run.scores["dev"] == best
@@ -180,14 +202,14 @@ def test_a_run_keeps_the_best_checkpoint_and_what_made_it(
 def test_a_run_is_made_once_and_another_seed_is_another_run(
     tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, other = (train(store, small(tiny, seed=seed), corpus, dev, label=None) for seed in (0, 1))
+    first, other = (trained(store, small(tiny, seed=seed), corpus, dev) for seed in (0, 1))
     assert first.folder != other.folder and not same(first, other)
     monkeypatch.setattr(module, "Trainer", None)
-    assert train(store, small(tiny), corpus, dev, label=None).folder == first.folder
+    assert trained(store, small(tiny), corpus, dev).folder == first.folder
 
 
 def test_the_same_seed_gives_the_same_weights(tiny: Path, corpus: Corpus, dev: SentencePairs, tmp_path: Path) -> None:
-    runs = [train(Store(tmp_path / name), small(tiny), corpus, dev, label=None) for name in "ab"]
+    runs = [trained(Store(tmp_path / name), small(tiny), corpus, dev) for name in "ab"]
     assert same(*runs) and runs[0].history == runs[1].history
 
 
@@ -202,7 +224,7 @@ def test_the_learning_rate_decays_linearly_to_zero(
         return step(self, *args, **kwargs)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", spy)
-    train(store, small(tiny, steps=4), corpus, dev, label=None)
+    trained(store, small(tiny, steps=4), corpus, dev)
     assert rates == pytest.approx([1e-3, 0.75e-3, 0.5e-3, 0.25e-3])
 
 
@@ -210,7 +232,7 @@ def test_a_saved_student_gives_the_same_embeddings_in_sentence_transformers(
     tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store
 ) -> None:
     models = pytest.importorskip("sentence_transformers")
-    run = train(store, small(tiny), corpus, dev, lesson_of(store, tiny, corpus, shuffle="group_p"), label=None)
+    run = trained(store, small(tiny), corpus, dev, lesson_of(store, tiny, corpus, shuffle="group_p"))
     texts = [*corpus.sentences[:9], "word " * 80]
     theirs = models.SentenceTransformer(str(run.folder), device="cpu").encode(texts)
     np.testing.assert_allclose(run.encoder().encode(texts), theirs, atol=1e-5)
@@ -243,37 +265,62 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     whole, cut = Store(tmp_path / "whole"), Store(tmp_path / "cut")
     lessons = [lesson_of(store, tiny, corpus, shuffle="group_p") if student else None for store in (whole, cut)]
     settings = small(tiny, mlm_weight=0.1)
-    expected = train(whole, settings, corpus, dev, lessons[0], label=None)
+    expected = trained(whole, settings, corpus, dev, lessons[0])
     with monkeypatch.context() as patched:
         stop_after(patched, 4)
         with pytest.raises(Stopped):
-            train(cut, settings, corpus, dev, lessons[1], label=None)
+            trained(cut, settings, corpus, dev, lessons[1])
     assert not list((cut.root / "runs").glob("*/run.json")), "a stopped run must not look finished"
     steps: list[int] = []
     step = Trainer._step
     monkeypatch.setattr(Trainer, "_step", lambda self, at, rows: steps.append(at) or step(self, at, rows))
-    found = train(cut, settings, corpus, dev, lessons[1], label=None)
+    found = trained(cut, settings, corpus, dev, lessons[1])
     assert steps == [5, 6]
     assert found.folder.name == expected.folder.name
     assert same(found, expected) and found.history == expected.history
     assert not list((cut.root / "runs").glob("*.checkpoint"))
 
 
+@pytest.mark.parametrize("wanted", [{}, {"mlm_weight": 0.1}, {"distil_only": True}])
 @pytest.mark.parametrize("student", [False, True])
 def test_what_others_draw_meanwhile_changes_no_run(
-    tiny: Path, corpus: Corpus, dev: SentencePairs, tmp_path: Path, student: bool
+    tiny: Path, corpus: Corpus, dev: SentencePairs, tmp_path: Path, student: bool, wanted: dict[str, Any]
 ) -> None:
     """A reader's cell that draws or reseeds while a run trains in the background."""
     alone, disturbed = Store(tmp_path / "alone"), Store(tmp_path / "disturbed")
-    lessons = [lesson_of(store, tiny, corpus, shuffle="group_p") if student else None for store in (alone, disturbed)]
-    expected = train(alone, small(tiny), corpus, dev, lessons[0], label=None)
+    of_student = {"shuffle": "group_p"} | {name: wanted[name] for name in wanted if name == "distil_only"}
+    lessons = [lesson_of(store, tiny, corpus, **of_student) if student else None for store in (alone, disturbed)]
+    recipe = small(tiny, **{name: value for name, value in wanted.items() if name == "mlm_weight"})
+    expected = trained(alone, recipe, corpus, dev, lessons[0])
 
     def cell(progress: Progress) -> None:
         torch.manual_seed(progress.step)
         torch.rand(7)
 
-    found = train(disturbed, small(tiny), corpus, dev, lessons[1], label=None, on_step=cell)
+    found = trained(disturbed, recipe, corpus, dev, lessons[1], on_step=cell)
     assert same(found, expected) and found.history == expected.history
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("mlm_weight", [0.0, 0.1])
+def test_training_leaves_torchs_random_state_as_it_was(
+    tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store, fast: bool, mlm_weight: float
+) -> None:
+    torch.manual_seed(5)
+    torch.rand(3)
+    before, expected = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index]
+    trained(store, small(tiny, fast=fast, mlm_weight=mlm_weight), corpus, dev)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(np.random.get_state()[1], expected)  # type: ignore[index]
+
+
+def test_the_plain_way_is_transformers_own_and_has_a_key_of_its_own(
+    tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store
+) -> None:
+    trainer = Trainer(store, small(tiny, fast=False), corpus, dev, None, store.root / "none")
+    assert not trainer.own_dropout and not trainer.trainee.encoder.fast
+    fast, plain = (trained(store, small(tiny, fast=value), corpus, dev) for value in (True, False))
+    assert fast.key != plain.key and "fast" not in fast.about["training"]
 
 
 def test_other_settings_do_not_resume(
@@ -282,11 +329,11 @@ def test_other_settings_do_not_resume(
     with monkeypatch.context() as patched:
         stop_after(patched, 4)
         with pytest.raises(Stopped):
-            train(store, small(tiny), corpus, dev, label=None)
+            trained(store, small(tiny), corpus, dev)
     steps: list[int] = []
     step = Trainer._step
     monkeypatch.setattr(Trainer, "_step", lambda self, at, rows: steps.append(at) or step(self, at, rows))
-    train(store, small(tiny, temperature=0.06), corpus, dev, label=None)
+    trained(store, small(tiny, temperature=0.06), corpus, dev)
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
@@ -297,7 +344,7 @@ def test_a_damaged_checkpoint_starts_again(
     with monkeypatch.context() as patched:
         stop_after(patched, 2)
         with pytest.raises(Stopped):
-            train(store, small(tiny), corpus, dev, label=None)
+            trained(store, small(tiny), corpus, dev)
     (checkpoint,) = (store.root / "runs").glob("*.checkpoint")
     content = checkpoint.read_bytes()
     if damage == "older":  # of a version that kept no generators
@@ -310,7 +357,7 @@ def test_a_damaged_checkpoint_starts_again(
     else:
         damaged = {"cut": content[: len(content) // 2], "empty": b"", "foreign": b"not safetensors"}
         checkpoint.write_bytes(damaged[damage])
-    run = train(store, small(tiny), corpus, dev, label=None)
+    run = trained(store, small(tiny), corpus, dev)
     assert [row["step"] for row in run.history] == [2, 4, 6]
 
 
@@ -323,9 +370,9 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(
     with monkeypatch.context() as patched:
         patched.setattr(SentenceEncoder, "save_into", full)
         with pytest.raises(KitError, match=r"No space left on device.*free space and start again"):
-            train(store, small(tiny), corpus, dev, label=None)
+            trained(store, small(tiny), corpus, dev)
     assert not [path for path in (store.root / "runs").iterdir() if path.is_dir()]
-    assert train(store, small(tiny), corpus, dev, label=None).scores
+    assert trained(store, small(tiny), corpus, dev).scores
 
 
 def test_a_killed_process_goes_on(tiny: Path, corpus: Corpus, dev: SentencePairs, tmp_path: Path) -> None:
@@ -335,15 +382,17 @@ def test_a_killed_process_goes_on(tiny: Path, corpus: Corpus, dev: SentencePairs
     task.write_text(json.dumps([settings, corpus.sentences, dev.first, dev.second, dev.score]))
     code = f"""
 import json
-from distillcse_kit.training import loop as training
-from distillcse_kit.training.corpus import Corpus
+from distillcse_kit.training import loop
+from distillcse_kit.training.recipe import Recipe
+from distillcse_kit.training.run import train
+from distillcse_kit.training.training_text import Corpus
 from distillcse_kit.config import TrainingSettings
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.store import Store
-training.CHECKPOINT_SECONDS = -1.0
+loop.CHECKPOINT_SECONDS = -1.0
 settings, sentences, first, second, score = json.load(open({str(task)!r}))
-training.train(Store({str(tmp_path / "store")!r}), TrainingSettings(**settings),
-               Corpus(sentences, "test-corpus"), SentencePairs("dev", first, second, score), label=None)
+train(Store({str(tmp_path / "store")!r}), Recipe(TrainingSettings(**settings)),
+      Corpus(sentences, "test-corpus"), SentencePairs("dev", first, second, score), label=None)
 """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path)), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, "-c", code], env=environment)
@@ -358,7 +407,7 @@ training.train(Store({str(tmp_path / "store")!r}), TrainingSettings(**settings),
     store = Store(tmp_path / "store")
     trainer = Trainer(
         store,
-        TrainingSettings(**settings),
+        Recipe(TrainingSettings(**settings)),
         corpus,
         dev,
         None,
@@ -372,18 +421,18 @@ training.train(Store({str(tmp_path / "store")!r}), TrainingSettings(**settings),
 
 def test_a_corpus_of_one_sentence(tiny: Path, dev: SentencePairs, store: Store) -> None:
     with pytest.raises(KitError, match="at least two sentences"):
-        train(store, small(tiny), Corpus(["one sentence"], "one"), dev, label=None)
+        trained(store, small(tiny), Corpus(["one sentence"], "one"), dev)
 
 
 def test_teachers_of_another_corpus(tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store) -> None:
-    lesson = Distillation(DistillationSettings(), TeacherEnsemble({"t": np.ones((7, 4), np.float16)}))
-    with pytest.raises(KitError, match="embedded 7 sentences, the corpus has 100; embed this corpus"):
-        train(store, small(tiny), corpus, dev, lesson, label=None)
+    lesson = Lesson(DistillationSettings(), TeacherEnsemble({"t": np.ones((7, 4), np.float16)}))
+    with pytest.raises(KitError, match="embedded 7 sentences, but the corpus has 100; embed this corpus"):
+        trained(store, small(tiny), corpus, dev, lesson)
 
 
 def test_a_loss_that_is_not_finite(tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store) -> None:
     with pytest.raises(KitError, match=r"loss is (nan|inf) at step \d+; lower the learning rate"):
-        train(store, small(tiny, learning_rate=1e30), corpus, dev, label=None)
+        trained(store, small(tiny, learning_rate=1e30), corpus, dev)
     assert not list((store.root / "runs").glob("*/run.json"))
 
 
@@ -401,7 +450,7 @@ def test_the_dev_sentences_are_tokenised_once(tiny: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(
         SentenceEncoder, "tokenize", lambda self, sentences: calls.append(sentences) or tokenize(self, sentences)
     )
-    view = DevEncoder(encoder, small(tiny))
+    view = DevEncoder(encoder, small(tiny).training)
     for _ in range(3):
         assert np.array_equal(view.encode(text), expected[0])
     assert calls == [text]

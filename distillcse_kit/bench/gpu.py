@@ -16,7 +16,7 @@ from transformers import BertConfig, BertModel
 
 from distillcse_kit.bench.measure import matrix_peak, seconds, waited
 from distillcse_kit.bench.workshop import Extent, Workshop
-from distillcse_kit.config import PRESETS
+from distillcse_kit.config import PAPER_TRAINING
 from distillcse_kit.encoder.loading import MICRO
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
@@ -85,7 +85,7 @@ def measure_gpu(
 
 def estimate(found: dict[str, Any], tokens_a_sentence: float) -> dict[str, Any]:
     """Hours of the paper's BERT-base experiment at the measured speeds, scoring left out, with the arithmetic."""
-    preset = PRESETS["paper"].training
+    preset = PAPER_TRAINING
     read = preset.steps * preset.batch_size * 2 * tokens_a_sentence / 3_600
     teach = read / found["SimCSE"]["tokens_per_second"]
     student = read / found[f"student of {TEACHERS}"]["tokens_per_second"]

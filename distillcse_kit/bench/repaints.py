@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from distillcse_kit.analysis.logits import batch_cosines
 from distillcse_kit.bench.measure import seconds
-from distillcse_kit.experiments.ablation import Knobs
+from distillcse_kit.config import profile_named
+from distillcse_kit.experiments.ablation import knobs, turned
 from distillcse_kit.explorers import (
     AblationExplorer,
     EmbeddingExplorer,
@@ -27,6 +27,7 @@ from distillcse_kit.explorers import (
 from distillcse_kit.explorers.embedding_explorer import VIEWS as EMBEDDING_VIEWS
 from distillcse_kit.explorers.teacher_variance_explorer import VIEWS
 from distillcse_kit.training.loop import Progress
+from distillcse_kit.training.named_recipes import group_p
 
 WANTED = 0.1  # seconds, at the 95th percentile
 
@@ -80,18 +81,18 @@ def _ensemble() -> tuple[Explorer, list[Move]]:
 
 
 def _ablation() -> tuple[Explorer, list[Move]]:
-    draw, usual = np.random.default_rng(0), Knobs(0.1, 0.02, 0.01, 1.0, 1, "cls")
+    draw, usual = np.random.default_rng(0), group_p(profile_named("laptop"))
     wanted: dict[str, tuple[Any, ...]] = {
         "p": (0.0, 0.05, 0.08, 0.12, 0.15, 0.2),
         "weight": (0.1, 0.2, 0.5, 2.0),
         "teachers": (2, 4, 8, 16),
         "student_temperature": (0.01, 0.05),
     }
-    others = [replace(usual, **{name: value}) for name, values in wanted.items() for value in values]
-    results = {knobs: dict(enumerate(draw.normal(66, 0.4, size=5).tolist())) for knobs in (usual, *others)}
+    others = [turned(usual, **{name: value}) for name, values in wanted.items() for value in values]
+    results = {recipe: dict(enumerate(draw.normal(66, 0.4, size=5).tolist())) for recipe in (usual, *others)}
     moves: list[Move] = []
     for name, values in wanted.items():
-        moves += [("along", name), *((name, value) for value in (*values, getattr(usual, name)))]
+        moves += [("along", name), *((name, value) for value in (*values, knobs(usual)[name]))]
     return AblationExplorer(results, usual, lambda *_: 0.0), moves  # with a trainer there is more to draw
 
 

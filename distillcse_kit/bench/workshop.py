@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,15 @@ from distillcse_kit.data.sts import load_sts
 from distillcse_kit.data.tokens import pad_rows
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.evaluation.scoring import first_pairs
+from distillcse_kit.fast.switches import Switches
 from distillcse_kit.method.ensemble import TeacherEnsemble
 from distillcse_kit.method.losses import cosine_matrix, distillation_loss
 from distillcse_kit.store import Store
-from distillcse_kit.training.corpus import Corpus, tokenized
 from distillcse_kit.training.loop import Trainer
-from distillcse_kit.training.objective import Distillation, shuffled
+from distillcse_kit.training.objective import shuffled
+from distillcse_kit.training.recipe import Recipe
 from distillcse_kit.training.teacher_embeddings import embed_corpus
+from distillcse_kit.training.training_text import Corpus, tokenized
 
 TEACHERS = (1, 4, 16)
 PLAIN_LENGTH = 32
@@ -55,8 +57,8 @@ class Workshop:
     def __init__(self, folder: Path, extent: Extent, corpus: str | Path = "builtin", **training: Any) -> None:
         self.folder, self.extent, self.store = folder, extent, Store(folder / "store")
         self.corpus = Corpus.of(load_corpus(corpus, limit=extent.sentences, store=self.store))
-        self.training = with_changes(TrainingSettings(), **training)
-        self.distillation = DistillationSettings(shuffle="group_p")
+        self.recipe = Recipe(with_changes(TrainingSettings(), **training))
+        self.training, self.distillation = self.recipe.training, DistillationSettings(shuffle="group_p")
         self.encoder = SentenceEncoder.load(self.training.base)
         self.text = tokenized(self.store, self.encoder, self.corpus)
         self.dev = first_pairs(load_sts("builtin", None, "dev"), 20)
@@ -76,16 +78,16 @@ class Workshop:
 
     @cached_property
     def _embeddings(self) -> np.ndarray:
-        longest = self.training.max_tokens
-        return embed_corpus(self.store, self.encoder, self.text, self.corpus.fingerprint, None, longest)
+        return embed_corpus(self.store, self.training.base, self.corpus, None, self.training.max_tokens)
 
-    def trainer(self, teachers: int = 0) -> Trainer:
+    def trainer(self, teachers: int = 0, switches: Switches | None = None) -> Trainer:
         """The kit's own loop, as ``train`` uses it: SimCSE, or a student of stored teachers."""
-        lesson = None
+        recipe, ensemble = self.recipe, None
         if teachers:
             named = {str(number): stored for number, stored in enumerate(self.embeddings(teachers))}
-            lesson = Distillation(self.distillation, TeacherEnsemble(named))
-        return Trainer(self.store, self.training, self.corpus, self.dev, lesson, self.folder / "none.checkpoint")
+            recipe, ensemble = replace(recipe, distillation=self.distillation), TeacherEnsemble(named)
+        checkpoint = self.folder / "none.checkpoint"
+        return Trainer(self.store, recipe, self.corpus, self.dev, ensemble, checkpoint, switches)
 
     def steps(self, trainer: Trainer) -> Callable[[], None]:
         """One step of the kit's loop a call, on one batch after the other."""
@@ -99,12 +101,12 @@ class Workshop:
     def loss_alone(self, teachers: int) -> Callable[[], None]:
         """Stored teachers' cosines, Group-P and the distillation loss with its gradient, of one batch a call."""
         trainer, rows = self.trainer(teachers), self.batches[0]
-        lesson = trainer.distillation
-        assert lesson is not None
+        stored = trainer.teachers
+        assert stored is not None
         vectors = torch.randn(len(rows), self.encoder.width, requires_grad=True)
 
         def work() -> None:
-            targets = shuffled(lesson.teachers.cosines(rows), lesson.settings, trainer.generator)
+            targets = shuffled(stored.cosines(rows), self.distillation, trainer.draws.shuffling)
             distillation_loss(cosine_matrix(vectors, vectors), targets).backward()
 
         return work

@@ -21,21 +21,20 @@ def laboratory_of(arguments: argparse.Namespace) -> Laboratory:
     Raises:
         KitError: an unknown name, a value out of range, or data that is missing or damaged.
     """
-    from distillcse_kit.config import DistillationSettings, TrainingSettings, preset_named, profile_named, with_changes
+    from distillcse_kit.config import DistillationSettings, TrainingSettings, profile_named, with_changes
     from distillcse_kit.data.corpus import load_corpus
     from distillcse_kit.data.sts import load_sts
     from distillcse_kit.laboratory import Laboratory
-    from distillcse_kit.training.corpus import Corpus
+    from distillcse_kit.training.named_recipes import preset_named, recipe_named
+    from distillcse_kit.training.training_text import Corpus
 
     profile = profile_named(arguments.profile)
-    training, distillation = profile.training, with_changes(profile.distillation, shuffle="group_p")
+    recipe = recipe_named("distillcse", profile)
     if arguments.preset:
-        preset = preset_named(arguments.preset)
-        training, distillation = preset.training, preset.distillation
-    training = with_changes(training, **given(arguments, TrainingSettings))
-    distillation = with_changes(distillation, **given(arguments, DistillationSettings))
+        recipe = preset_named(arguments.preset)
+    recipe = recipe.changed(**given(arguments, TrainingSettings), **given(arguments, DistillationSettings))
     changes = {} if arguments.sentences is None else {"sentences": arguments.sentences}
-    profile = with_changes(profile, training=training, distillation=distillation, **changes)
+    profile = with_changes(profile, training=recipe.training, distillation=recipe.distillation, **changes)
     lab = Laboratory(profile, data_folder(arguments), arguments.corpus, None, arguments.store)
     if arguments.column:
         if not arguments.corpus:

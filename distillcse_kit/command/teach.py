@@ -19,9 +19,10 @@ def run(arguments: argparse.Namespace) -> int:
     check_writable("--json", arguments.json)
     lab = laboratory_of(arguments)
     seeds = seeds_of(arguments, lab.profile.teachers)
-    lab.describe()  # reads all data first, so a mistake in the last file shows before the first run
-    runs = [report_run(lab.teacher(seed), f"teacher {seed}") for seed in seeds]
-    write_results(arguments.json, {"settings": lab.describe(), "runs": runs})
+    lab.read_all()
+    runs = lab.run_all([lab.recipe("teacher", seed) for seed in seeds], "teachers")
+    rows = [report_run(teacher, f"teacher {teacher.seed}") for teacher in runs]
+    write_results(arguments.json, {"settings": lab.describe(), "runs": rows})
     return 0
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import torch
 from transformers import AutoModelForMaskedLM, PreTrainedModel
+from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from distillcse_kit.config import Pooling
+from distillcse_kit.data.reading import one_line
 from distillcse_kit.errors import KitError
 from distillcse_kit.store import file_fingerprint
 
@@ -45,11 +47,26 @@ def load_masked_lm(source: str | Path) -> PreTrainedModel:
 
 def source_fingerprint(source: str | Path) -> str:
     """What identifies a training start: the weights' hash for "micro" and folders, the name itself for hub models."""
+    files = model_files(source)
+    return file_fingerprint(*files) if files else str(source)
+
+
+def model_files(source: str | Path) -> list[Path]:
+    """The files that decide an encoder, of "micro" or of a folder; none for a hub name."""
     path = MICRO if str(source) == "micro" else Path(source)
-    if not path.is_dir():
-        return str(source)
-    files = (file for pattern in _MODEL_FILES for file in path.glob(pattern))
-    return file_fingerprint(*sorted(files))
+    return sorted(file for pattern in _MODEL_FILES for file in path.glob(pattern)) if path.is_dir() else []
+
+
+def hub_revision(name: str) -> str:
+    """The commit that a hub name stands for now, from the local cache or the hub; downloads one small file at most.
+
+    Raises:
+        KitError: the hub has no such model, or cannot be reached.
+    """
+    try:
+        return Path(str(cached_file(name, "config.json"))).parent.name
+    except (OSError, ValueError) as error:
+        raise KitError(f"The hub model {name} could not be found ({one_line(error)}); check its name.") from error
 
 
 def require_safe_weights(path: Path) -> None:

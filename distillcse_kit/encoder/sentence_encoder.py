@@ -37,9 +37,10 @@ from distillcse_kit.store import new_folder
 class TrainingHead(nn.Sequential):
     """SimCSE's Linear + tanh over the [CLS] state, [N, d] -> [N, d]: used in training, dropped at evaluation."""
 
-    def __init__(self, width: int) -> None:
-        linear = nn.Linear(width, width)
-        nn.init.normal_(linear.weight, std=0.02)
+    def __init__(self, width: int, generator: torch.Generator | None = None) -> None:
+        linear = nn.utils.skip_init(nn.Linear, width, width)
+        torch.rand(width * width + width, generator=generator)
+        nn.init.normal_(linear.weight, std=0.02, generator=generator)
         nn.init.zeros_(linear.bias)
         super().__init__(linear, nn.Tanh())
 

@@ -1,12 +1,11 @@
-"""Students of one laboratory by what distinguishes them: what its store has, and training what it lacks."""
+"""Students of one laboratory, told apart by six knobs: those that its store has, and training those that it lacks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-from distillcse_kit.config import POOLINGS, DistillationSettings, as_json, profile_named, with_changes
+from distillcse_kit.config import POOLINGS, profile_named
 from distillcse_kit.errors import KitError
 from distillcse_kit.experiments.sweep_design import Sweep
 from distillcse_kit.experiments.sweep_result import shipped_sweep
@@ -14,8 +13,9 @@ from distillcse_kit.experiments.sweeps import SWEEPS
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.store import read_json
 from distillcse_kit.training.loop import Watcher
+from distillcse_kit.training.named_recipes import group_p
+from distillcse_kit.training.recipe import First, Inputs, Own, Recipe
 from distillcse_kit.training.run import Run
-from distillcse_kit.training.workplace import Job
 
 SYMBOLS = {
     "p": "p",
@@ -26,37 +26,6 @@ SYMBOLS = {
     "pooling": "pooling",
 }
 
-
-@dataclass(frozen=True)
-class Knobs:
-    """One setting of an ablation.
-
-    Attributes:
-        p: of Group-P; 0 leaves the logits as they are.
-        student_temperature, teacher_temperature: tau_s and tau_t.
-        weight: lambda.
-        teachers: M, the first M are averaged; with 1, the student of seed s learns from teacher s.
-        pooling: of the student.
-    """
-
-    p: float
-    student_temperature: float
-    teacher_temperature: float
-    weight: float
-    teachers: int
-    pooling: str
-
-    def __str__(self) -> str:
-        return ", ".join(f"{symbol} = {shown(name, getattr(self, name))}" for name, symbol in SYMBOLS.items())
-
-
-def shown(name: str, value: Any) -> str:
-    """A knob's value as text."""
-    return "not shuffled" if name == "p" and value == 0 else str(value) if name == "pooling" else f"{value:g}"
-
-
-Results = Mapping[Knobs, Mapping[int, float]]  # {setting: {seed: score}}
-
 CHOICES: dict[str, tuple[Any, ...]] = {
     "p": (0.0, 0.05, 0.08, 0.1, 0.12, 0.15, 0.2, 0.5, 1.0),
     "student_temperature": (0.01, 0.02, 0.05),
@@ -65,44 +34,73 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "teachers": (1, 2, 4, 8, 16),
     "pooling": POOLINGS,
 }
-
 SHIPPED_SWEEPS = ("table6-p", "table6-lambda", "table7", "ensembles")
 
-
-def knobs_of(distillation: DistillationSettings, teachers: int, pooling: str) -> Knobs:
-    """The setting of students of so many teachers."""
-    return Knobs(
-        distillation.p if distillation.shuffle == "group_p" else 0.0,
-        distillation.student_temperature,
-        distillation.teacher_temperature,
-        distillation.weight,
-        teachers,
-        pooling,
-    )
+Results = Mapping[Recipe, Mapping[int, float]]  # {recipe with seed 0: {seed: score}}
 
 
-def shipped_results(column: str = "dev") -> dict[Knobs, dict[int, float]]:
+def knobs(recipe: Recipe) -> dict[str, Any]:
+    """The value of each knob: p is 0 where nothing is shuffled, M is 1 where each seed has a teacher of its own.
+
+    Raises:
+        KitError: the recipe is a teacher's.
+    """
+    wanted = recipe.distillation
+    if wanted is None:
+        raise KitError("A teacher has no knobs of distillation; give a student's recipe.")
+    return {
+        "p": wanted.p if wanted.shuffle == "group_p" else 0.0,
+        "student_temperature": wanted.student_temperature,
+        "teacher_temperature": wanted.teacher_temperature,
+        "weight": wanted.weight,
+        "teachers": recipe.teachers.count if isinstance(recipe.teachers, First) else 1,
+        "pooling": recipe.training.pooling,
+    }
+
+
+def turned(recipe: Recipe, **values: Any) -> Recipe:
+    """The recipe with some knobs turned, by the names of ``SYMBOLS``; everything else stays."""
+    settings = dict(values)
+    changes: dict[str, Any] = {}
+    if "p" in settings:
+        p = settings.pop("p")
+        changes |= {"shuffle": "group_p", "p": p} if p else {"shuffle": "none"}
+    if "teachers" in settings:
+        count = settings.pop("teachers")
+        changes["teachers"] = Own() if count == 1 else First(count)
+    return recipe.changed(**settings, **changes)
+
+
+def shown(name: str, value: Any) -> str:
+    """A knob's value as text."""
+    return "not shuffled" if name == "p" and value == 0 else str(value) if name == "pooling" else f"{value:g}"
+
+
+def as_text(recipe: Recipe) -> str:
+    """All knobs of a recipe in one line."""
+    return ", ".join(f"{SYMBOLS[name]} = {shown(name, value)}" for name, value in knobs(recipe).items())
+
+
+def shipped_results(column: str = "dev") -> dict[Recipe, dict[int, float]]:
     """Students of the sweeps that ship with the kit, made on real data with the laptop profile.
 
     Args:
-        column: of the sweeps' tables: ``dev``, a task, or the average over those of the paper's tasks that they have.
+        column: of the sweeps' tables: ``dev``, a task, or ``average``, the mean over the paper's tasks in them.
 
     Raises:
         KitError: a damaged file.
     """
     profile = profile_named("laptop")
-    plain = with_changes(profile.distillation, shuffle="none")
-    found: dict[Knobs, dict[int, float]] = {}
+    found: dict[Recipe, dict[int, float]] = {}
     for name in SHIPPED_SWEEPS:
         sweep, result = SWEEPS[name], shipped_sweep(name)
         if result is None or not isinstance(sweep, Sweep):
             continue
-        for setting in sweep.settings:
-            if setting.teachers == 1 or setting.label not in result.table:
-                continue  # here M = 1 means that each seed has a teacher of its own, not that all share the first
-            distillation = with_changes(plain, **setting.distillation)
-            knobs = knobs_of(distillation, max(1, setting.teachers), profile.training.pooling)
-            found[knobs] = dict(enumerate(result.table[setting.label][column]))
+        for label, recipe in sweep.recipes(profile).items():
+            # With M = 1 an ablation gives each seed a teacher of its own; there, all seeds share the first one.
+            if label in result.table and recipe.teachers != First(1):
+                # Turning a recipe's own knobs gives all equal settings one spelling, whatever p says unused.
+                found[turned(group_p(profile), **knobs(recipe))] = dict(enumerate(result.table[label][column]))
     return found
 
 
@@ -111,80 +109,57 @@ class Ablation:
 
     Args:
         lab: its profile has all other settings, and says how many seeds a setting wants.
-        teachers: of all students, in the order of their seeds.
+        teachers: how many there are to average; None takes the profile's number.
 
     Raises:
         KitError: fewer teachers than seeds.
     """
 
-    def __init__(self, lab: Laboratory, teachers: Sequence[Run]) -> None:
-        if len(teachers) < lab.profile.seeds:
+    def __init__(self, lab: Laboratory, teachers: int | None = None) -> None:
+        self.lab, self.seeds = lab, range(lab.profile.seeds)
+        self.teachers = lab.profile.teachers if teachers is None else teachers
+        if self.teachers < lab.profile.seeds:
             raise KitError(
-                f"With M = 1 each seed has its own teacher: {lab.profile.seeds} seeds, {len(teachers)} of them."
+                f"With M = 1 each seed has its own teacher, but there are {self.teachers} teachers for "
+                f"{lab.profile.seeds} seeds; train more teachers."
             )
-        self.lab, self.teachers, self.seeds = lab, list(teachers), range(lab.profile.seeds)
 
     @property
-    def usual(self) -> Knobs:
+    def usual(self) -> Recipe:
         """The profile's own setting: Group-P with one teacher."""
-        wanted, training = self.lab.profile.distillation, self.lab.profile.training
-        return knobs_of(with_changes(wanted, shuffle="group_p"), 1, training.pooling)
+        return group_p(self.lab.profile)
 
     @property
     def choices(self) -> dict[str, list[Any]]:
         """{knob: values that can be trained}, the usual one among them."""
-        found = {}
+        found, usual = {}, knobs(self.usual)
         for name, values in CHOICES.items():
-            known = {*values, getattr(self.usual, name)}
-            found[name] = list(values) if name == "pooling" else sorted(known)
-        found["teachers"] = [m for m in found["teachers"] if m <= len(self.teachers)]
+            found[name] = list(values) if name == "pooling" else sorted({*values, usual[name]})
+        found["teachers"] = [m for m in found["teachers"] if m <= self.teachers]
         return found
 
-    def job(self, knobs: Knobs, seed: int) -> Job:
-        """The student of one seed."""
-        teachers = [self.teachers[seed]] if knobs.teachers == 1 else self.teachers[: knobs.teachers]
-        return self.lab.student_job(
-            teachers,
-            seed,
-            {"pooling": knobs.pooling},
-            shuffle="group_p" if knobs.p else "none",
-            student_temperature=knobs.student_temperature,
-            teacher_temperature=knobs.teacher_temperature,
-            weight=knobs.weight,
-            **({"p": knobs.p} if knobs.p else {}),
-        )
-
-    def stored(self) -> dict[Knobs, dict[int, float]]:
+    def stored(self) -> dict[Recipe, dict[int, float]]:
         """The dev scores of all runs in the store that are students of this kind, whoever trained them."""
-        found: dict[Knobs, dict[int, float]] = {}
+        found: dict[Recipe, dict[int, float]] = {}
+        inputs = self.lab.workplace.inputs
         for path in sorted((self.lab.store.root / "runs").glob("*/run.json")):
-            about = read_json(path)
-            if (knobs := self._knobs_of(about)) is not None:
-                seed = int(about["training"]["seed"])
-                found.setdefault(knobs, {})[seed] = Run.load(path.parent).scores["dev"]
+            run = Run(path.parent, read_json(path))
+            if (recipe := self._recipe_of(run, inputs)) is not None:
+                found.setdefault(recipe, {})[run.seed] = run.scores["dev"]
         return found
 
-    def _knobs_of(self, about: Mapping[str, Any]) -> Knobs | None:
-        """The setting of a run, if a job of ours would be the very same run."""
-        if "distillation" not in about or about["training"]["seed"] not in self.seeds:
+    def _recipe_of(self, run: Run, inputs: Inputs) -> Recipe | None:
+        """The recipe, without its seed, whose run this is; None where no setting of ours gives its key."""
+        if run.distillation is None or run.seed not in self.seeds:
             return None
-        wanted = DistillationSettings(**about["distillation"])
-        knobs = knobs_of(wanted, len(about["teachers"]), about["training"]["pooling"])
-        if knobs.teachers > len(self.teachers):
+        count = len(run.about["teachers"])
+        if count > self.teachers:
             return None
-        job = self.job(knobs, about["training"]["seed"])
-        assert job.distillation is not None
-        share = round(1 / len(job.teachers), 12)
-        ours = {
-            "training": as_json(job.training),
-            "distillation": as_json(job.distillation),
-            "teachers": [{"teacher": folder.name, "weight": share} for folder in job.teachers],
-            "base": self.teachers[0].about["base"],
-            "corpus": self.teachers[0].about["corpus"],
-            "dev": self.teachers[0].about["dev"],
-        }
-        return knobs if all(about[name] == value for name, value in ours.items()) else None
+        read = Recipe(self.lab.profile.training, run.distillation, Own() if count == 1 else First(count))
+        values = knobs(read) | {"pooling": run.about["training"]["pooling"]}
+        recipe = turned(self.usual, **values)
+        return recipe if recipe.changed(seed=run.seed).key(inputs) == run.key else None
 
-    def train(self, knobs: Knobs, seed: int, on_step: Watcher | None = None) -> float:
-        """Dev score of the student of one seed, loaded or trained now; ``on_step`` as in ``training.train``."""
-        return self.lab.make(self.job(knobs, seed), progress=False, on_step=on_step).scores["dev"]
+    def train(self, recipe: Recipe, seed: int, on_step: Watcher | None = None) -> float:
+        """Dev score of the student of one seed, loaded or trained now; ``on_step`` as in ``training.loop.train``."""
+        return self.lab.run(recipe.changed(seed=seed), progress=False, on_step=on_step).scores["dev"]

@@ -15,18 +15,23 @@ import torch
 from torch import Tensor
 
 from distillcse_kit.analysis.agreement import remaining_loss
-from distillcse_kit.config import with_changes
 from distillcse_kit.encoder.devices import use_bfloat16
 from distillcse_kit.errors import KitError
-from distillcse_kit.laboratory import METHODS, Laboratory
+from distillcse_kit.experiments.sweep_design import Curve, Table
+from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.method.losses import cosine_matrix
 from distillcse_kit.training.loop import Trainer, rows_read
-from distillcse_kit.training.objective import Distillation
-from distillcse_kit.training.run import run_content
+from distillcse_kit.training.named_recipes import METHODS
 
 BATCHES = 4
 
 POINTS = 15
+WHERE = ("read", "unread")  # batches that the student reads in training, and batches that it never reads
+QUANTITIES = {
+    "cross_entropy": "cross-entropy",
+    "shuffled": "shuffled",
+    "kl": "kl",
+}  # of ``analysis.agreement.Remaining``
 
 
 class WatchedTrainer(Trainer):
@@ -45,11 +50,11 @@ class WatchedTrainer(Trainer):
             KitError: the run reads the whole corpus.
         """
         size, n = self.settings.batch_size, len(self.corpus)
-        read = rows_read(n, self.settings)
+        read = rows_read(n, self.settings, self.recipe.seed)
         unread = np.setdiff1d(np.arange(n), read)
         if len(unread) < size:
             raise KitError("The run reads the whole corpus and leaves no batch to hold out; give more sentences.")
-        unread = np.random.default_rng(self.settings.seed).permutation(unread)
+        unread = np.random.default_rng(self.recipe.seed).permutation(unread)
         self._watched = {
             where: [rows[start : start + size] for start in range(0, min(BATCHES * size, len(rows) - size + 1), size)]
             for where, rows in (("read", read), ("unread", unread))
@@ -57,7 +62,7 @@ class WatchedTrainer(Trainer):
 
     @torch.no_grad()
     def _left(self, batches: list[np.ndarray]) -> dict[str, float]:
-        assert self.distillation is not None
+        assert self.teachers is not None and self.recipe.distillation is not None
         device = self.accelerator.device
         self.trainee.eval()
         with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(self.settings.precision, device)):
@@ -66,43 +71,44 @@ class WatchedTrainer(Trainer):
                 for rows in batches
             ]
         students = torch.stack([cosine_matrix(view.float(), view.float()).cpu() for view in views])
-        teachers = torch.stack([self.distillation.teachers.cosines(rows) for rows in batches])
-        return asdict(remaining_loss(students, teachers, self.distillation.settings))
+        teachers = torch.stack([self.teachers.cosines(rows) for rows in batches])
+        return asdict(remaining_loss(students, teachers, self.recipe.distillation))
 
 
 def watched_history(lab: Laboratory, method: str, seed: int) -> list[dict[str, float]]:
-    """The history of one student of one teacher, watched ``POINTS`` times; trained if the store has it not."""
-    teacher = lab.teacher(seed)
+    """The history of one student, watched ``POINTS`` times; it is trained if the store does not have it yet."""
     every = max(1, lab.profile.training.steps // POINTS)
-    settings = with_changes(lab.profile.training, seed=seed, evaluate_every=every)
-    lesson = Distillation(
-        with_changes(lab.profile.distillation, shuffle=METHODS[method].shuffle), lab.ensemble([teacher])
-    )
-    content: dict[str, Any] = run_content(settings, lab.corpus, lab.dev, lesson) | {"watched batches": BATCHES}
+    recipe = lab.recipe(method, seed, evaluate_every=every)
+    place = lab.workplace
+    content: dict[str, Any] = recipe.content(place.inputs) | {"watched batches": BATCHES}
 
     def train() -> list[dict[str, float]]:
         checkpoint = lab.store.path("curves", content, ".checkpoint")
-        trainer = WatchedTrainer(lab.store, settings, lab.corpus, lab.dev, lesson, checkpoint)
+        trainer = WatchedTrainer(lab.store, recipe, lab.corpus, lab.dev, place.ensemble(recipe), checkpoint)
         trainer.watch()
-        trainer.fit(f"{METHODS[method].name}, seed {seed}")
+        trainer.fit(f"{METHODS[method]}, seed {seed}")
         trainer.forget_checkpoint()
         return trainer.history
 
     return lab.store.json("curves", content, train)
 
 
-def figure_2(lab: Laboratory) -> dict[str, dict[str, list[float]]]:
-    """{"not shuffled: quantity" or "Group-P: quantity": {step: values over seeds}}.
+def figure_2(lab: Laboratory) -> Table:
+    """{curve: {step: values over seeds}} of plain distillation and of Group-P.
 
     Quantities: dev (Spearman x 100), and for read and unread batches the cross-entropy against the teacher's own
     targets, against shuffled ones, and the KL (nats).
     """
-    found: dict[str, dict[str, list[float]]] = {}
+    found: Table = {}
     for label, method in (("not shuffled", "vanilla"), ("Group-P", "group_p")):
         for seed in range(lab.profile.seeds):
             for row in watched_history(lab, method, seed):
-                for name, value in row.items():
-                    if name == "dev" or "," in name:
-                        at_step = found.setdefault(f"{label}: {name.replace('_', '-')}", {})
-                        at_step.setdefault(str(int(row["step"])), []).append(value)
+                at_step = {Curve(label, "dev"): row["dev"]}
+                at_step |= {
+                    Curve(label, quantity, where): row[f"{where}, {name}"]
+                    for where in WHERE
+                    for name, quantity in QUANTITIES.items()
+                }
+                for curve, value in at_step.items():
+                    found.setdefault(curve, {}).setdefault(str(int(row["step"])), []).append(value)
     return found

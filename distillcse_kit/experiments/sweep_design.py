@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from distillcse_kit.config import Profile, as_json, with_changes
+from distillcse_kit.config import Profile, as_json
 from distillcse_kit.errors import KitError
-from distillcse_kit.experiments.tables import Table
 from distillcse_kit.laboratory import Laboratory
+from distillcse_kit.training.named_recipes import vanilla
+from distillcse_kit.training.recipe import First, Recipe
+
+AVERAGE = "average"
 
 Numbers = dict[str, dict[str, float]]
 
-OWN = 0  # seed s learns from teacher s
 
+class Curve(str):
+    """The label of a row that is one quantity of one setting, over the steps of training (Figure 2 of the paper).
 
-@dataclass(frozen=True)
-class Setting:
-    """One row of an ablation.
+    It reads as "setting: where, quantity", and keeps its parts.
 
     Attributes:
-        label: as the table shows it.
-        teachers: how many are averaged, from teacher 0 on; ``OWN``: seed s learns from teacher s alone.
-        distillation: changes of the profile's distillation.
+        setting: such as "Group-P".
+        quantity: such as "kl", or "dev".
+        where: the kind of batches that it is measured on; empty where there are none.
     """
 
-    label: str
-    teachers: int = OWN
-    distillation: dict[str, Any] = field(default_factory=dict)
+    setting: str
+    quantity: str
+    where: str
+
+    def __new__(cls, setting: str, quantity: str, where: str = "") -> Curve:
+        text = f"{setting}: {where}, {quantity}" if where else f"{setting}: {quantity}"
+        label = super().__new__(cls, text)
+        label.setting, label.quantity, label.where = setting, quantity, where
+        return label
+
+
+Table = dict[str, dict[str, list[float]]]  # {row: {column: values over seeds}}
 
 
 @dataclass(frozen=True)
@@ -38,56 +49,50 @@ class Sweep:
     Attributes:
         title: what it is in the paper, or that it is ours.
         question: what a reader wants to learn from it.
-        settings: its rows; the first one is what the others are compared with.
+        rows: the profile's plain distillation -> {label: recipe}; the other rows are compared with the first one.
         published: {label: {column: the paper's number}}, where it has one.
         every_teacher: as many seeds as there are teachers, where the profile's number would be too few to decide.
     """
 
     title: str
     question: str
-    settings: tuple[Setting, ...]
+    rows: Callable[[Recipe], Mapping[str, Recipe]]
     published: Numbers = field(default_factory=dict)
     every_teacher: bool = False
     last: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        labels = [setting.label for setting in self.settings]
-        if len(set(labels)) < len(labels) or len(labels) < 2:
-            raise KitError("A sweep needs at least two settings, each with a label of its own.")
-
     def seeds(self, profile: Profile) -> int:
-        """How many seeds each setting is run with."""
+        """How many seeds each row is run with."""
         return max(profile.seeds, profile.teachers) if self.every_teacher else profile.seeds
 
-    def content(self, profile: Profile) -> list[Any]:
-        """All settings that the result hangs on."""
-        plain = with_changes(profile.distillation, shuffle="none")
-        return [
-            [setting.label, setting.teachers, as_json(with_changes(plain, **setting.distillation))]
-            for setting in self.settings
-        ]
-
-    def compute(self, lab: Laboratory) -> Table:
-        """Train what the store lacks, score all: {label: {task: scores over seeds}}.
-
-        Settings that want more teachers than the profile has are left out.
+    def recipes(self, profile: Profile) -> dict[str, Recipe]:
+        """{label: recipe}, without a seed; rows that want more teachers than the profile has are left out.
 
         Raises:
-            KitError: fewer teachers than seeds where each student has its own.
+            KitError: fewer than two rows.
         """
-        pool, seeds = lab.teachers(), range(self.seeds(lab.profile))
-        settings = [setting for setting in self.settings if setting.teachers <= len(pool)]
-        if any(setting.teachers == OWN for setting in settings) and len(pool) < len(seeds):
-            raise KitError(f"Each student has a teacher of its own: {len(seeds)} seeds need {len(seeds)} teachers.")
-        jobs = [
-            lab.student_job(pool[: setting.teachers] or [pool[seed]], seed, **setting.distillation)
-            for setting in settings
-            for seed in seeds
-        ]
-        scores = lab.scores(lab.make_all(jobs, "students"))
+        found = {
+            label: recipe
+            for label, recipe in self.rows(vanilla(profile)).items()
+            if not (isinstance(recipe.teachers, First) and recipe.teachers.count > profile.teachers)
+        }
+        if len(found) < 2:
+            raise KitError(f"{self.title} needs at least two rows to compare; this profile leaves {len(found)}.")
+        return found
+
+    def content(self, profile: Profile) -> list[Any]:
+        """All settings that the result depends on."""
+        rows = self.rows(vanilla(profile))
+        return [[label, recipe.settings(), repr(recipe.teachers)] for label, recipe in rows.items()]
+
+    def compute(self, lab: Laboratory) -> Table:
+        """Train the runs that the store does not have yet, and score all: {label: {task: scores over seeds}}."""
+        recipes, seeds = self.recipes(lab.profile), range(self.seeds(lab.profile))
+        runs = lab.run_all([recipe.changed(seed=seed) for recipe in recipes.values() for seed in seeds], "students")
+        scores = lab.scores(runs)
         return {
-            setting.label: {task: values[row * len(seeds) : (row + 1) * len(seeds)] for task, values in scores.items()}
-            for row, setting in enumerate(settings)
+            label: {task: values[row * len(seeds) : (row + 1) * len(seeds)] for task, values in scores.items()}
+            for row, label in enumerate(recipes)
         }
 
 
@@ -112,8 +117,5 @@ class Analysis:
         return profile.seeds
 
     def content(self, profile: Profile) -> list[Any]:
-        """All settings that the result hangs on."""
+        """All settings that the result depends on."""
         return [as_json(profile.distillation)]
-
-
-AVERAGE = "average"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from distillcse_kit.config import Profile, as_json
+from distillcse_kit.config import Profile
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.scoring import PAPER_TASKS
 from distillcse_kit.evaluation.statistics import (
@@ -20,11 +20,11 @@ from distillcse_kit.evaluation.statistics import (
     seed_interval,
 )
 from distillcse_kit.experiments.shipped import RESULTS
-from distillcse_kit.experiments.sweep_design import AVERAGE
+from distillcse_kit.experiments.sweep_design import AVERAGE, Curve, Table
 from distillcse_kit.experiments.sweeps import sweep_named
-from distillcse_kit.experiments.tables import Table
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.store import key_of, read_json
+from distillcse_kit.training.named_recipes import teacher
 from distillcse_kit.versions import versions
 
 SHIPPED = RESULTS / "sweeps"
@@ -59,9 +59,14 @@ class SweepResult:
         return list(dict.fromkeys(("dev", AVERAGE if AVERAGE in found else self.settings["headline"])))
 
     def baseline(self, label: str) -> str:
-        """The row that a row is compared with: the first one, or the first of the same "...: quantity"."""
-        quantity = label.partition(": ")[2]
-        return next(row for row in self.table if row.partition(": ")[2] == quantity)
+        """The row that a row is compared with: the first one, or of curves the first one of the same quantity."""
+        if not isinstance(label, Curve):
+            return next(iter(self.table))
+        return next(
+            row
+            for row in self.table
+            if isinstance(row, Curve) and (row.quantity, row.where) == (label.quantity, label.where)
+        )
 
     def compared(self, column: str) -> dict[str, Comparison]:
         """{label: difference from its baseline}, paired by seed, with p-values after Holm; of equally long rows."""
@@ -78,7 +83,7 @@ class SweepResult:
     def lines(self, column: str) -> list[str]:
         """The table as text: mean with its interval, the difference from its baseline, and whether it is told."""
         found, compared = [], self.compared(column)
-        width = 2 + max(map(len, self.table))
+        width = 2 + max(len(label) for label in self.table)
         for label, row in self.table.items():
             if column not in row:
                 continue
@@ -96,7 +101,7 @@ class SweepResult:
         told = [f"{label} ({one.difference.mean:+.2f})" for label, one in compared.items() if one.decided]
         seeds = len(self.table[baseline][column])
         together = f", {len(compared)} comparisons taken together" if len(compared) > 1 else ""
-        than = baseline.partition(": ")[0]
+        than = baseline.setting if isinstance(baseline, Curve) else baseline
         first = f"{column}: {seeds} seeds tell {', '.join(told) or 'nothing'} from {than} at 5%{together}."
         if seeds < 2:
             return first
@@ -118,22 +123,35 @@ class SweepResult:
     def as_json(self) -> dict[str, Any]:
         """Rows as a list, for JSON objects have no order here."""
         rows = [
-            {"setting": label, "columns": list(row), "values": list(row.values())} for label, row in self.table.items()
+            _label_as_json(label) | {"columns": list(row), "values": list(row.values())}
+            for label, row in self.table.items()
         ]
-        return {**asdict(self), "table": rows}
+        return {**vars(self), "table": rows}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> SweepResult:
         """What ``as_json`` wrote. KeyError or TypeError if it is something else."""
-        table = {row["setting"]: dict(zip(row["columns"], row["values"], strict=True)) for row in content["table"]}
+        table = {
+            _label_from_json(row): dict(zip(row["columns"], row["values"], strict=True)) for row in content["table"]
+        }
         return cls(**{**content, "table": table})
+
+
+def _label_as_json(label: str) -> dict[str, str]:
+    if isinstance(label, Curve):
+        return {"setting": label.setting, "where": label.where, "quantity": label.quantity}
+    return {"setting": label}
+
+
+def _label_from_json(row: dict[str, Any]) -> str:
+    return Curve(row["setting"], row["quantity"], row["where"]) if "quantity" in row else row["setting"]
 
 
 def sweep_key(name: str, profile: Profile) -> str:
     """A key of all settings, not of the data: a result with another key is of other settings than the code's now."""
     sweep = sweep_named(name)
     counts = {"teachers": profile.teachers, "seeds": sweep.seeds(profile), "sentences": profile.sentences}
-    return key_of([name, as_json(profile.training), counts, sweep.content(profile)])
+    return key_of([name, teacher(profile).settings(), counts, sweep.content(profile)])
 
 
 def with_average(table: Table) -> Table:

@@ -5,35 +5,72 @@ A sweep is resumed, never repeated: its runs are in the store under the keys of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 from distillcse_kit.errors import KitError
 from distillcse_kit.experiments.figure_2 import figure_2
 from distillcse_kit.experiments.published import TABLE_5
-from distillcse_kit.experiments.sweep_design import AVERAGE, OWN, Analysis, Numbers, Setting, Sweep
+from distillcse_kit.experiments.sweep_design import AVERAGE, Analysis, Numbers, Sweep
 from distillcse_kit.experiments.tables import table_5, table_8, table_9
+from distillcse_kit.training.recipe import First, Recipe
 
 _AGREEMENTS = ("gold", "own teacher", "other teachers", "other students")
 
 
-def _plain(label: str = "not shuffled", **distillation: Any) -> Setting:
-    return Setting(label, OWN, {"shuffle": "none", **distillation})
-
-
-def _bands() -> tuple[Setting, ...]:
-    # Ranks count from 0 here, the end excluded; the paper counts from 1.
+def bands(plain: Recipe) -> dict[str, Recipe]:
+    """No shuffling, then one band of ranks at a time. Ranks count from 0 in recipes, and from 1 in the paper."""
     ends = ((0, 12), (12, 24), (24, 36), (36, 48), (48, 63))
-    return tuple(
-        Setting(f"ranks {start + 1}-{end}", OWN, {"shuffle": "rank_band", "band_start": start, "band_end": end})
+    shuffled = {
+        f"ranks {start + 1}-{end}": plain.changed(shuffle="rank_band", band_start=start, band_end=end)
         for start, end in ends
-    )
+    }
+    return {"not shuffled": plain} | shuffled
 
 
-def _grid(values: Sequence[float]) -> tuple[Setting, ...]:
-    """The paper's default first, then the other pairs of temperatures."""
+def shares(plain: Recipe) -> dict[str, Recipe]:
+    """Group-P with the paper's p first, then its other values."""
+    return {f"p {p}": plain.changed(shuffle="group_p", p=p) for p in (0.1, 0.05, 0.08, 0.12, 0.15)}
+
+
+def weights(plain: Recipe) -> dict[str, Recipe]:
+    """No shuffling, the paper's lambda first, then its other values."""
+    return {f"lambda {weight}": plain.changed(weight=float(weight)) for weight in (1, 0.1, 0.2, 0.5, 2.0)}
+
+
+def temperatures(plain: Recipe) -> dict[str, Recipe]:
+    """No shuffling, the paper's pair of temperatures first, then the other eight of its grid."""
+    values = (0.05, 0.02, 0.01)
     pairs = sorted(((s, t) for s in values for t in values), key=lambda pair: pair != (0.02, 0.01))
-    return tuple(_plain(f"tau_s {s}, tau_t {t}", student_temperature=s, teacher_temperature=t) for s, t in pairs)
+    return {f"tau_s {s}, tau_t {t}": plain.changed(student_temperature=s, teacher_temperature=t) for s, t in pairs}
+
+
+def smoothing(plain: Recipe) -> dict[str, Recipe]:
+    """Group-P, its expectation, and neither."""
+    return {
+        "Group-P": plain.changed(shuffle="group_p"),
+        "group mean": plain.changed(shuffle="group_mean"),
+        "not shuffled": plain,
+    }
+
+
+def cuts(plain: Recipe) -> dict[str, Recipe]:
+    """Group-P with groups cut at temperature 1, or at the paper's teacher temperature."""
+    return {
+        "cut at 1": plain.changed(shuffle="group_p"),
+        "cut at tau_t": plain.changed(shuffle="group_p", group_temperature=0.01),
+        "not shuffled": plain,
+    }
+
+
+def ensembles(plain: Recipe) -> dict[str, Recipe]:
+    """The mean of the first M teachers, without and with Group-P."""
+    return {
+        f"{m} teacher{'s' * (m > 1)}{', Group-P' * (shuffle == 'group_p')}": plain.changed(
+            shuffle=shuffle, teachers=First(m)
+        )
+        for m in (1, 2, 4, 8, 16)
+        for shuffle in ("none", "group_p")
+    }
 
 
 def _published(column: str, numbers: Mapping[str, float]) -> Numbers:
@@ -44,7 +81,7 @@ SWEEPS: dict[str, Sweep | Analysis] = {
     "table3": Sweep(
         "Table 3: one band of ranks shuffled",
         "Where in a row does shuffling help: among the largest logits, or anywhere?",
-        (_plain(), *_bands()),
+        bands,
         _published(
             AVERAGE,
             {
@@ -66,16 +103,13 @@ SWEEPS: dict[str, Sweep | Analysis] = {
     "table6-p": Sweep(
         "Table 6: the share p of a group",
         "How large should the groups be?",
-        (
-            Setting("p 0.1", OWN, {"shuffle": "group_p", "p": 0.1}),
-            *(Setting(f"p {p}", OWN, {"shuffle": "group_p", "p": p}) for p in (0.05, 0.08, 0.12, 0.15)),
-        ),
+        shares,
         _published("dev", {"p 0.05": 83.90, "p 0.08": 84.09, "p 0.1": 85.22, "p 0.12": 83.97, "p 0.15": 83.94}),
     ),
     "table6-lambda": Sweep(
         "Table 6: the weight lambda of distillation",
         "How much should the teacher count beside the contrastive loss?",
-        (_plain("lambda 1", weight=1.0), *(_plain(f"lambda {w}", weight=w) for w in (0.1, 0.2, 0.5, 2.0))),
+        weights,
         _published(
             "dev",
             {"lambda 0.1": 83.46, "lambda 0.2": 83.46, "lambda 0.5": 83.47, "lambda 1": 83.48, "lambda 2.0": 83.43},
@@ -83,8 +117,8 @@ SWEEPS: dict[str, Sweep | Analysis] = {
     ),
     "table7": Sweep(
         "Table 7: the two temperatures",
-        "Does the result hang on the temperatures?",
-        _grid((0.05, 0.02, 0.01)),
+        "Does the result depend on the temperatures?",
+        temperatures,
     ),
     "figure2": Analysis(
         "Figure 2: loss and dev score over training",
@@ -115,31 +149,19 @@ SWEEPS: dict[str, Sweep | Analysis] = {
         "Beyond the paper: smoothing or noise?",
         "Group-P replaces a group's targets by a random order of them, the group mean by their mean, which is what "
         "Group-P gives on average. Does the noise add anything to the smoothing?",
-        (
-            Setting("Group-P", OWN, {"shuffle": "group_p"}),
-            Setting("group mean", OWN, {"shuffle": "group_mean"}),
-            _plain(),
-        ),
+        smoothing,
         every_teacher=True,
     ),
     "cut": Sweep(
         "Beyond the paper: where the groups are cut",
         "Groups are cut by the softmax at temperature 1. What if it were the teacher's own temperature?",
-        (
-            Setting("cut at 1", OWN, {"shuffle": "group_p"}),
-            Setting("cut at tau_t", OWN, {"shuffle": "group_p", "group_temperature": 0.01}),
-            _plain(),
-        ),
+        cuts,
         every_teacher=True,
     ),
     "ensembles": Sweep(
         "Beyond the paper: how many teachers buy what a shuffle buys",
         "How does a student's score grow with the number of teachers, with Group-P and without?",
-        tuple(
-            Setting(f"{m} teacher{'s' * (m > 1)}{', Group-P' * (shuffle == 'group_p')}", m, {"shuffle": shuffle})
-            for m in (1, 2, 4, 8, 16)
-            for shuffle in ("none", "group_p")
-        ),
+        ensembles,
     ),
 }
 

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 
 from distillcse_kit.analysis.agreement import agreements, remaining_loss
-from distillcse_kit.config import with_changes
 from distillcse_kit.evaluation.scoring import spearman
-from distillcse_kit.laboratory import METHODS, Laboratory
+from distillcse_kit.experiments.sweep_design import Table
+from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.training.loop import rows_read
+from distillcse_kit.training.named_recipes import METHODS
+from distillcse_kit.training.recipe import Own
 from distillcse_kit.training.run import Run
-
-Table = dict[str, dict[str, list[float]]]
 
 RAW = "raw teacher ensemble"
 
@@ -26,8 +26,8 @@ def table_5(lab: Laboratory) -> Table:
     tasks = {"dev": lab.dev, **lab.tests}
     mean = {task: np.mean([lab.pair_cosines(run, task) for run in teachers], axis=0) for task in tasks}
     return {
-        METHODS["vanilla"].name: lab.scores(lab.students("vanilla")),
-        METHODS["components"].name: lab.scores(lab.students("components")),
+        METHODS["vanilla"]: lab.scores(lab.students("vanilla")),
+        METHODS["components"]: lab.scores(lab.students("components")),
         RAW: {task: [spearman(mean[task], pairs.score)] for task, pairs in tasks.items()},
         "single teachers": lab.scores(teachers),
     }
@@ -60,18 +60,18 @@ def table_9(lab: Laboratory, batches: int = 4) -> Table:
     teachers = lab.teachers()
     found: Table = {}
     for method in ("vanilla", "group_p", "distillcse"):
-        wanted = METHODS[method]
-        settings = with_changes(lab.profile.distillation, shuffle=wanted.shuffle)
+        recipe = lab.recipe(method)
+        assert recipe.distillation is not None
         row: dict[str, list[float]] = {}
         for seed, student in enumerate(lab.students(method)):
-            taught_by = teachers if wanted.many_teachers else [teachers[seed]]
+            taught_by = [teachers[seed]] if isinstance(recipe.teachers, Own) else teachers
             for where, sentences in _sentences(lab, student, batches).items():
                 size = lab.profile.training.batch_size
                 targets = torch.stack([lab.batch_cosines(run, sentences, size) for run in taught_by]).mean(dim=0)
-                left = remaining_loss(lab.batch_cosines(student, sentences, size), targets, settings, seed)
+                left = remaining_loss(lab.batch_cosines(student, sentences, size), targets, recipe.distillation, seed)
                 for name, value in vars(left).items():
                     row.setdefault(f"{where}, {_NAMES[name]}", []).append(value)
-        found[wanted.name] = row
+        found[METHODS[method]] = row
     return found
 
 
@@ -80,9 +80,9 @@ _NAMES = {"cross_entropy": "cross-entropy", "shuffled": "shuffled cross-entropy"
 
 def _sentences(lab: Laboratory, run: Run, batches: int) -> dict[str, list[str]]:
     """Sentences for ``batches`` whole batches of each kind, those of the corpus by the run's own order of data."""
-    settings, draw = with_changes(lab.profile.training, seed=run.seed), np.random.default_rng(run.seed)
+    settings, draw = lab.profile.training, np.random.default_rng(run.seed)
     wanted, n = batches * settings.batch_size, len(lab.corpus)
-    read = np.unique(rows_read(n, settings))
+    read = np.unique(rows_read(n, settings, run.seed))
     unread = np.setdiff1d(np.arange(n), read)
     kinds = {"read": draw.permutation(read)[:wanted]}
     if len(unread) >= settings.batch_size:

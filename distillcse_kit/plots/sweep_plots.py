@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from distillcse_kit import plots
 from distillcse_kit.evaluation.scoring import PAPER_TASKS
-from distillcse_kit.experiments.sweep_design import AVERAGE
+from distillcse_kit.experiments.sweep_design import AVERAGE, Curve
 from distillcse_kit.experiments.sweep_result import SweepResult, sweep_result
 from distillcse_kit.experiments.sweeps import sweep_named
 from distillcse_kit.laboratory import Laboratory
@@ -134,7 +134,7 @@ def _figure_2(result: SweepResult) -> Figure:
         histories = {}
         for where in places:
             for label in ("not shuffled", "Group-P"):
-                row = result.table[f"{label}: {where}, {what}" if where else f"{label}: {what}"]
+                row = result.table[Curve(label, what, where)]
                 seeds = len(next(iter(row.values())))
                 histories[f"{label}, {where} batches" if where else label] = [
                     [{"step": int(step), what: values[seed]} for step, values in row.items()] for seed in range(seeds)

@@ -44,7 +44,7 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, optimiser: torch.optim.Optimizer, wanted: Collection[str]
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
-    """Read a checkpoint, and restore the optimiser and torch's global random states from it.
+    """Read a checkpoint, and restore the optimiser from it.
 
     Args:
         path: the file.
@@ -52,8 +52,9 @@ def load_checkpoint(
         wanted: groups of tensors that the caller needs.
 
     Returns:
-        (tensors by group, state), or None if there is no usable checkpoint. A file that is damaged is deleted, and so
-        is one that lacks a group because another version of the kit wrote it.
+        (tensors by group, state), with torch's random states as the group "random"; None if there is no usable
+        checkpoint. A file that is damaged is deleted, and so is one that lacks a group because another version of the
+        kit wrote it.
     """
     if not path.is_file():
         return None
@@ -77,8 +78,11 @@ def load_checkpoint(
         index, _, key = name.partition(".")
         restored["state"].setdefault(int(index), {})[key] = value
     optimiser.load_state_dict(restored)
-    random = groups.pop("random")
-    torch.set_rng_state(random["cpu"])
-    if "cuda" in random and torch.cuda.is_available():
-        torch.cuda.set_rng_state(random["cuda"])
     return groups, state
+
+
+def restore_random(states: dict[str, Tensor]) -> None:
+    """Set torch's global random states to those of a checkpoint: its group "random"."""
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])

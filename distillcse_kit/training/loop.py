@@ -8,12 +8,11 @@ start with exactly the same settings, data and kit format.
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -30,21 +29,16 @@ from distillcse_kit.evaluation.scoring import score_pairs
 from distillcse_kit.fast.compiling import Compiled, repays
 from distillcse_kit.fast.dropout import use_cheap_dropout
 from distillcse_kit.fast.packing import is_like_bert
+from distillcse_kit.fast.switches import Switches
 from distillcse_kit.fast.threads import sharing
-from distillcse_kit.store import Store, new_folder, write_json
-from distillcse_kit.training.checkpoint import load_checkpoint, save_checkpoint
-
-if TYPE_CHECKING:
-    pass
-
-from distillcse_kit.training.corpus import Corpus, tokenized
-from distillcse_kit.training.objective import Distillation, Trainee, batch_losses
-from distillcse_kit.training.run import Run, run_content, run_folder
-from distillcse_kit.versions import versions
+from distillcse_kit.method.ensemble import TeacherEnsemble
+from distillcse_kit.store import Store
+from distillcse_kit.training.checkpoint import load_checkpoint, restore_random, save_checkpoint
+from distillcse_kit.training.objective import Draws, Trainee, batch_losses
+from distillcse_kit.training.recipe import Recipe
+from distillcse_kit.training.training_text import Corpus, tokenized
 
 CHECKPOINT_SECONDS = 30.0
-
-_turn = threading.Lock()  # all runs of a process draw from torch's one generator, so they take turns
 
 
 class Cancelled(Exception):
@@ -70,9 +64,9 @@ class Progress:
 Watcher = Callable[[Progress], None]
 
 
-def batch_rows(n: int, settings: TrainingSettings) -> Iterator[np.ndarray]:
+def batch_rows(n: int, settings: TrainingSettings, seed: int) -> Iterator[np.ndarray]:
     """The rows of each step's sentences: every epoch a new random order, its last batch perhaps smaller."""
-    order_of = np.random.default_rng((settings.seed, n))
+    order_of = np.random.default_rng((seed, n))
     step = 0
     while True:
         order = order_of.permutation(n)
@@ -83,105 +77,90 @@ def batch_rows(n: int, settings: TrainingSettings) -> Iterator[np.ndarray]:
             step += 1
 
 
-def rows_read(n: int, settings: TrainingSettings) -> np.ndarray:
-    """The rows of all sentences that a run on a corpus of n reads, in order; those of later epochs come again."""
-    return np.concatenate(list(batch_rows(n, settings)))
-
-
-def train(
-    store: Store,
-    settings: TrainingSettings,
-    corpus: Corpus,
-    dev: SentencePairs,
-    distillation: Distillation | None = None,
-    label: str | None = "teacher",
-    on_step: Watcher | None = None,
-) -> Run:
-    """Train an encoder, or load the run if the store has it, or go on with it if it was interrupted.
-
-    Args:
-        store: where the run's folder is.
-        settings: of training; the seed decides order, dropout, head and shuffling.
-        corpus: training sentences.
-        dev: pairs whose Spearman chooses the best checkpoint.
-        distillation: None trains a SimCSE teacher; else a student of those teachers.
-        label: shown beside the progress bar; None shows none.
-        on_step: called after every step that is trained now; what it raises, such as ``Cancelled``, stops the run.
-
-    Raises:
-        KitError: the base cannot be loaded, the teachers embedded another corpus, the loss is not finite, or the
-            disk is full.
-    """
-    folder = run_folder(store, settings, corpus, dev, distillation)
-    with store.locked(folder):
-        if (folder / "run.json").is_file():
-            return Run.load(folder)
-        started = time.time()
-        with _turn:
-            trainer = Trainer(store, settings, corpus, dev, distillation, folder.with_name(f"{folder.name}.checkpoint"))
-            best = trainer.fit(label, on_step)
-        about = run_content(settings, corpus, dev, distillation)
-        about |= {"versions": versions(), "seconds": round(time.time() - started, 1)}
-        with new_folder(folder) as unfinished:
-            best.save_into(unfinished)
-            write_json(unfinished / "history.json", trainer.history)
-            dev_entry = {"spearman": trainer.best_score, "step": trainer.best_step, "pairs": len(dev)}
-            write_json(unfinished / "scores.json", {"dev": dev_entry})
-            write_json(unfinished / "run.json", about)
-        trainer.forget_checkpoint()
-    return Run.load(folder)
+def rows_read(n: int, settings: TrainingSettings, seed: int) -> np.ndarray:
+    """The rows of all sentences that a run reads from a corpus of n, in order; a second epoch repeats them."""
+    return np.concatenate(list(batch_rows(n, settings, seed)))
 
 
 class Trainer:
-    """One run in progress."""
+    """One run in progress.
+
+    Args:
+        store, recipe, corpus, dev, teachers: as for ``train``.
+        checkpoint: the file that an interrupted run goes on from.
+        switches: which faster ways are taken; None follows the recipe's ``fast``.
+    """
 
     def __init__(
         self,
         store: Store,
-        settings: TrainingSettings,
+        recipe: Recipe,
         corpus: Corpus,
         dev: SentencePairs,
-        distillation: Distillation | None,
+        teachers: TeacherEnsemble | None,
         checkpoint: Path,
+        switches: Switches | None = None,
     ) -> None:
         if len(corpus) < 2:
             raise KitError("Contrastive learning needs at least two sentences; give a larger corpus.")
-        if distillation is not None and distillation.teachers.sentences != len(corpus):
+        if teachers is not None and teachers.sentences != len(corpus):
             raise KitError(
-                f"The teachers embedded {distillation.teachers.sentences} sentences, the corpus has {len(corpus)}; "
+                f"The teachers embedded {teachers.sentences} sentences, but the corpus has {len(corpus)}; "
                 "embed this corpus with them."
             )
-        self.settings, self.corpus, self.dev, self.distillation = settings, corpus, dev, distillation
-        self.checkpoint = checkpoint
-        torch.manual_seed(settings.seed)
+        self.recipe, self.corpus, self.dev, self.teachers = recipe, corpus, dev, teachers
+        self.settings, self.checkpoint = recipe.training, checkpoint
+        self.switches = Switches.of(self.settings.fast) if switches is None else switches
         self.accelerator = Accelerator()
-        self.trainee = Trainee(settings)
-        device, compiled = self.accelerator.device, repays(settings, self.accelerator.device)
-        if device.type == "cpu" and is_like_bert(self.trainee.encoder.model) and not compiled:
+        weights = torch.Generator().manual_seed(recipe.seed)
+        self.trainee = Trainee(self.settings, weights)
+        self.trainee.encoder.fast = self.switches.packing  # type: ignore[assignment]
+        self.draws = Draws.of(recipe.seed, weights)
+        device, compiled = self.accelerator.device, repays(self.settings, self.accelerator.device)
+        ours = self.switches.dropout and device.type == "cpu" and is_like_bert(self.trainee.encoder.model)
+        self.own_dropout = ours and not compiled
+        if self.own_dropout:
             use_cheap_dropout(self.trainee.encoder.model)
-        self.dev_encoder = DevEncoder(self.trainee.encoder, settings)
+        self.dev_encoder = DevEncoder(self.trainee.encoder, self.settings)
         self.text = tokenized(store, self.trainee.encoder, corpus)
         parameters = [parameter for parameter in self.trainee.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=0.0, fused=True)
+        optimiser = torch.optim.AdamW(parameters, lr=self.settings.learning_rate, weight_decay=0.0, fused=True)
         self.model, self.optimiser = self.accelerator.prepare(self.trainee, optimiser)
         if compiled:
             self.model = Compiled(self.model)
-        self.generator = torch.Generator().manual_seed(settings.seed)
-        # One of its own, so that whatever else draws or reseeds meanwhile, such as a reader's cell, changes no run.
-        self.mask_generator = torch.Generator()
-        self.mask_generator.set_state(torch.get_rng_state())
         self.history: list[dict[str, float]] = []
         self.best_score, self.best_step = -math.inf, 0
         self.best: dict[str, Tensor] = {}
 
+    @contextmanager
+    def _torchs_dropout(self) -> Iterator[None]:
+        """Inside, torch's global generator is the run's; afterwards it is the reader's again, as it was.
+
+        With dropout of our own nothing is drawn from it, and it is left alone even during the run.
+        """
+        if self.own_dropout:
+            yield
+            return
+        with torch.random.fork_rng():
+            torch.manual_seed(self.recipe.seed)
+            torch.set_rng_state(self.draws.dropout.get_state())
+            yield
+
     def fit(self, label: str | None, on_step: Watcher | None = None) -> SentenceEncoder:
         """Run all steps; the encoder with the weights of the best dev score."""
+        with self._torchs_dropout():
+            self._fit(label, on_step)
+        encoder = self.trainee.encoder
+        encoder.model.load_state_dict(self.best)
+        return encoder.cpu()
+
+    def _fit(self, label: str | None, on_step: Watcher | None) -> None:
         first = self._resume()
         recent: list[dict[str, Tensor]] = []
         saved = time.monotonic()
         shown = {"desc": label, "unit": "step", "leave": False, "disable": label is None}
         with tqdm(total=self.settings.steps, initial=first, **shown) as progress:
-            for step, rows in enumerate(batch_rows(len(self.corpus), self.settings), start=1):
+            for step, rows in enumerate(batch_rows(len(self.corpus), self.settings, self.recipe.seed), start=1):
                 if step <= first:
                     continue
                 losses = self._step(step, rows)
@@ -196,19 +175,17 @@ class Trainer:
                         saved = time.monotonic()
                 if on_step is not None:
                     on_step(self._progress(step, losses))
-        encoder = self.trainee.encoder
-        encoder.model.load_state_dict(self.best)
-        return encoder.cpu()
 
-    @sharing(2)  # a thread for each view
     def _step(self, step: int, rows: np.ndarray) -> dict[str, Tensor]:
+        with sharing(2 if self.switches.threads else 1):  # a thread for each view
+            return self._losses_of_step(step, rows)
+
+    def _losses_of_step(self, step: int, rows: np.ndarray) -> dict[str, Tensor]:
         device = self.accelerator.device
         batch = self.trainee.encoder.pad(self.text.rows(rows, self.settings.max_tokens))
         self.model.train()
         with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(self.settings.precision, device)):
-            losses = batch_losses(
-                self.model, batch, rows, self.settings, self.distillation, self.generator, self.mask_generator
-            )
+            losses = batch_losses(self.model, batch, rows, self.recipe, self.teachers, self.draws, self.switches)
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * (1 - (step - 1) / self.settings.steps)
         self.accelerator.backward(losses["loss"])
@@ -241,7 +218,7 @@ class Trainer:
         tensors = {
             "trainee": self.trainee.state_dict(),
             "best": self.best,
-            "generators": {"shuffling": self.generator.get_state(), "masks": self.mask_generator.get_state()},
+            "generators": self.draws.states(),
         }
         state = {"step": step, "history": self.history, "best_score": self.best_score, "best_step": self.best_step}
         save_checkpoint(self.checkpoint, tensors, self.optimiser, state)
@@ -253,8 +230,9 @@ class Trainer:
         tensors, state = found
         self.trainee.load_state_dict(tensors["trainee"])
         self.best = tensors["best"]
-        self.generator.set_state(tensors["generators"]["shuffling"])
-        self.mask_generator.set_state(tensors["generators"]["masks"])
+        self.draws.set_states(tensors["generators"])
+        if not self.own_dropout:
+            restore_random(tensors["random"])
         self.history, self.best_score, self.best_step = state["history"], state["best_score"], state["best_step"]
         return int(state["step"])
 

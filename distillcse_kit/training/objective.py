@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,24 +11,59 @@ from torch import Tensor, nn
 from distillcse_kit.config import DistillationSettings, TrainingSettings
 from distillcse_kit.encoder.loading import load_masked_lm
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder, TrainingHead
+from distillcse_kit.fast.dropout import has_cheap_dropout, mask_stream
+from distillcse_kit.fast.packing import hidden_states
+from distillcse_kit.fast.switches import Switches
 from distillcse_kit.fast.views import two_views
 from distillcse_kit.method.ensemble import TeacherEnsemble
 from distillcse_kit.method.losses import contrastive_loss, cosine_matrix, distillation_loss, ranking_hinge_loss
 from distillcse_kit.method.shuffling import fixed_group_shuffle, group_mean, group_p_shuffle, rank_band_shuffle
+from distillcse_kit.training.recipe import Recipe
 
-if TYPE_CHECKING:
-    pass
+ALL_ON = Switches()
 
 
 @dataclass(frozen=True)
-class Distillation:
-    """What makes a training run a student: its settings, and the teachers' stored embeddings of the corpus."""
+class Draws:
+    """The generators that one run draws from, and nobody else: what a reader's cell draws meanwhile changes no run.
 
-    settings: DistillationSettings
-    teachers: TeacherEnsemble
+    Attributes:
+        shuffling: permutes the teacher's logits, and draws the hinge's pairs.
+        dropout: seeds the dropout masks.
+        words: chooses the words that the masked-LM loss hides.
+    """
+
+    shuffling: torch.Generator
+    dropout: torch.Generator
+    words: torch.Generator
+
+    @classmethod
+    def of(cls, seed: int, started: torch.Generator | None = None) -> Draws:
+        """The generators of a run.
+
+        Args:
+            seed: of the run.
+            started: where dropout and words go on from, for weights were drawn from it; None starts at the seed.
+        """
+        found = cls(*(torch.Generator().manual_seed(seed) for _ in range(3)))
+        if started is not None:
+            found.dropout.set_state(started.get_state())
+            found.words.set_state(started.get_state())
+        return found
+
+    def states(self) -> dict[str, Tensor]:
+        """{name: state}, for a checkpoint."""
+        return {name: generator.get_state() for name, generator in vars(self).items()}
+
+    def set_states(self, states: dict[str, Tensor]) -> None:
+        """Go on from a checkpoint."""
+        for name, generator in vars(self).items():
+            generator.set_state(states[name])
 
 
-def shuffled(teacher_cosines: Tensor, settings: DistillationSettings, generator: torch.Generator) -> Tensor:
+def shuffled(
+    teacher_cosines: Tensor, settings: DistillationSettings, generator: torch.Generator, fast: bool = True
+) -> Tensor:
     """The teacher's logits [N, N] as the settings want them: shuffled, smoothed, or as they are."""
     if settings.shuffle == "group_p":
         return group_p_shuffle(teacher_cosines, settings.p, settings.group_temperature, generator)
@@ -45,15 +79,19 @@ def shuffled(teacher_cosines: Tensor, settings: DistillationSettings, generator:
 class Trainee(nn.Module):
     """An encoder with what it needs in training only: the head, and a masked-LM head if that loss is wanted."""
 
-    def __init__(self, settings: TrainingSettings) -> None:
+    def __init__(self, settings: TrainingSettings, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.encoder = SentenceEncoder.load(settings.base, settings.pooling)
         self.head: nn.Module = nn.Identity()
         if settings.head and settings.pooling == "cls":
-            self.head = TrainingHead(self.encoder.width)
+            self.head = TrainingHead(self.encoder.width, generator)
         self.masked_lm: nn.Module | None = None
         if settings.mlm_weight:
-            self.masked_lm = load_masked_lm(settings.base)
+            # Some models come without the head's weights: then they are drawn, and not at the reader's expense.
+            with torch.random.fork_rng(devices=[]):
+                if generator is not None:
+                    torch.set_rng_state(generator.get_state())
+                self.masked_lm = load_masked_lm(settings.base)
             # One body, two heads: the masked-LM loss must train the very encoder that is being trained.
             setattr(self.masked_lm, self.masked_lm.base_model_prefix, self.encoder.model)
 
@@ -61,65 +99,93 @@ class Trainee(nn.Module):
         """Token ids and mask [N, L] -> embeddings [N, d] after the head, float32."""
         return self.head(self.encoder(batch)).float()
 
-    def masked_lm_loss(self, batch: dict[str, Tensor], share: float) -> Tensor:
+    def masked_lm_loss(
+        self, batch: dict[str, Tensor], share: float, generator: torch.Generator | None = None
+    ) -> Tensor:
         """Cross-entropy of hidden tokens (all of them replaced by [MASK]), the auxiliary loss of SimCSE."""
         assert self.masked_lm is not None
         ids, tokenizer = batch["input_ids"], self.encoder.tokenizer
         special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids, device=ids.device))
-        hidden = (torch.rand(ids.shape, device=ids.device) < share) & ~special
+        hidden = (torch.rand(ids.shape, generator=generator).to(ids.device) < share) & ~special
         labels = torch.where(hidden, ids, -100)
         inputs = torch.where(hidden, tokenizer.mask_token_id, ids)
-        logits = self.masked_lm(input_ids=inputs, attention_mask=batch["attention_mask"]).logits.float()
+        masked = {"input_ids": inputs, "attention_mask": batch["attention_mask"]}
+        with mask_stream(int(torch.randint(2**63 - 1, (), generator=generator))):
+            logits = self._words(masked).float()
         # The sum over hidden tokens by their number: a batch without any gives 0, not nan.
         total = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum")
         return total / hidden.sum().clamp(min=1)
+
+    def _words(self, batch: dict[str, Tensor]) -> Tensor:
+        """Logits over the vocabulary at each place, [N, L, V].
+
+        ``transformers``' own forward pass draws the dropout of attention from torch's global generator; with dropout of
+        our own, the encoder's states come from ours.
+        """
+        model = self.masked_lm
+        if not has_cheap_dropout(self.encoder.model):
+            return model(**batch).logits  # type: ignore[misc]
+        head = model.cls if self.encoder.model.config.model_type == "bert" else model.lm_head  # type: ignore[union-attr]
+        return head(hidden_states(self.encoder.model, batch)[-1])  # type: ignore[operator]
 
 
 def batch_losses(
     trainee: Trainee,
     batch: dict[str, Tensor],
     rows: np.ndarray,
-    settings: TrainingSettings,
-    distillation: Distillation | None,
-    generator: torch.Generator,
-    mask_generator: torch.Generator | None = None,
+    recipe: Recipe,
+    teachers: TeacherEnsemble | None,
+    draws: Draws,
+    switches: Switches = ALL_ON,
 ) -> dict[str, Tensor]:
-    """All losses of one batch: "loss" = l_cl + lambda l_distill + mu l_mlm (Eq 3), and its parts.
+    """All losses of one batch, Eq 3 of the paper:
 
-    ``generator`` shuffles, ``mask_generator`` is that of ``two_views``.
+        loss = l_cl + lambda l_distill + mu l_mlm
+
+    Args:
+        trainee: in training mode.
+        batch: token ids and mask, [N, L] each. rows: [N], where its sentences stand in the corpus.
+        recipe: temperatures, weights, shuffling.
+        teachers: of a student; None for a SimCSE teacher.
+        draws: what shuffling, dropout and masked LM draw from.
+        switches: which faster ways are taken; here, that of sorting.
+
+    Returns:
+        {"loss": the sum, "contrastive", "distillation", "masked_lm": its parts as far as the recipe has them}, scalars.
     """
+    settings, wanted = recipe.training, recipe.distillation
     parts: dict[str, Tensor] = {}
-    distil_only = distillation is not None and distillation.settings.distil_only
-    if distil_only:
-        view_a = trainee(batch)
+    if wanted is not None and wanted.distil_only:
+        with mask_stream(int(torch.randint(2**63 - 1, (), generator=draws.dropout))):
+            view_a = trainee(batch)
         loss = view_a.new_zeros(())
     else:
-        view_a, view_b = two_views(trainee, batch, mask_generator)
+        view_a, view_b = two_views(trainee, batch, draws.dropout)
         loss = parts["contrastive"] = contrastive_loss(view_a, view_b, settings.temperature)
-    if distillation is not None:
-        wanted = distillation.settings
-        teacher_cosines = distillation.teachers.cosines(rows, view_a.device)
-        student_cosines = cosine_matrix(view_a, view_a)
-        if wanted.objective == "ranking_hinge":
-            parts["distillation"] = ranking_hinge_loss(
-                student_cosines,
-                shuffled(teacher_cosines, wanted, generator),
-                wanted.teacher_temperature,
-                wanted.teacher_margin,
-                wanted.student_margin,
-                wanted.pairs_per_row,
-                generator,
-            )
-        else:
-            parts["distillation"] = distillation_loss(
-                student_cosines,
-                shuffled(teacher_cosines, wanted, generator),
-                wanted.student_temperature,
-                wanted.teacher_temperature,
-                wanted.divergence,
-            )
+    if wanted is not None and teachers is not None:
+        targets = shuffled(teachers.cosines(rows, view_a.device), wanted, draws.shuffling, switches.sorting)
+        parts["distillation"] = _imitation(cosine_matrix(view_a, view_a), targets, wanted, draws.shuffling)
         loss = loss + wanted.weight * parts["distillation"]
     if trainee.masked_lm is not None:
-        parts["masked_lm"] = trainee.masked_lm_loss(batch, settings.mlm_share)
+        parts["masked_lm"] = trainee.masked_lm_loss(batch, settings.mlm_share, draws.words)
         loss = loss + settings.mlm_weight * parts["masked_lm"]
     return {"loss": loss, **parts}
+
+
+def _imitation(
+    student_cosines: Tensor, teacher_cosines: Tensor, wanted: DistillationSettings, generator: torch.Generator
+) -> Tensor:
+    """The objective that the settings name, on one batch."""
+    if wanted.objective == "ranking_hinge":
+        return ranking_hinge_loss(
+            student_cosines,
+            teacher_cosines,
+            wanted.teacher_temperature,
+            wanted.teacher_margin,
+            wanted.student_margin,
+            wanted.pairs_per_row,
+            generator,
+        )
+    return distillation_loss(
+        student_cosines, teacher_cosines, wanted.student_temperature, wanted.teacher_temperature, wanted.divergence
+    )

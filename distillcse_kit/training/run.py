@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from distillcse_kit.config import TrainingSettings, as_json
+from distillcse_kit.config import DistillationSettings
 from distillcse_kit.data.sentence_pairs import SentencePairs
-from distillcse_kit.encoder.loading import source_fingerprint
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.scoring import pairs_fingerprint, score_pairs
-from distillcse_kit.store import Store, read_json, write_json
-
-if TYPE_CHECKING:
-    pass
-
-from distillcse_kit.training.corpus import Corpus
-from distillcse_kit.training.objective import Distillation
+from distillcse_kit.method.ensemble import TeacherEnsemble
+from distillcse_kit.store import Store, new_folder, read_json, write_json
+from distillcse_kit.training.loop import Trainer, Watcher
+from distillcse_kit.training.recipe import Inputs, Recipe
+from distillcse_kit.training.training_text import Corpus
+from distillcse_kit.versions import versions
 
 
 @dataclass
@@ -46,6 +46,12 @@ class Run:
     @property
     def seed(self) -> int:
         return int(self.about["training"]["seed"])
+
+    @property
+    def distillation(self) -> DistillationSettings | None:
+        """How it was distilled; None for a SimCSE teacher."""
+        found = self.about.get("distillation")
+        return DistillationSettings(**found) if found else None
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -77,28 +83,60 @@ class Run:
         return score
 
 
-def run_content(
-    settings: TrainingSettings, corpus: Corpus, dev: SentencePairs, distillation: Distillation | None
-) -> dict[str, Any]:
-    """Everything that decides a run's result; its hash names the run's folder."""
-    content: dict[str, Any] = {
-        "training": as_json(settings),
-        "base": source_fingerprint(settings.base),
-        "corpus": {"fingerprint": corpus.fingerprint, "sentences": len(corpus)},
-        "dev": {"name": dev.name, "fingerprint": pairs_fingerprint(dev), "pairs": len(dev)},
-    }
-    if distillation is not None:
-        content["distillation"] = as_json(distillation.settings)
-        content["teachers"] = distillation.teachers.describe()
+_turn = threading.Lock()  # all runs of a process draw from torch's one generator, so they take turns
+
+
+def run_content(recipe: Recipe, inputs: Inputs, teachers: TeacherEnsemble | None) -> dict[str, Any]:
+    """Everything that decides the result, with the teachers as they were given.
+
+    Raises:
+        KitError: a student without teachers, or a teacher with some.
+    """
+    if recipe.is_student != (teachers is not None):
+        raise KitError("A student needs teachers, and a SimCSE teacher takes none; give both or neither.")
+    content = recipe.content(inputs) if teachers is None else recipe.content(inputs, teachers.describe())
     return content
 
 
-def run_folder(
+def train(
     store: Store,
-    settings: TrainingSettings,
+    recipe: Recipe,
     corpus: Corpus,
     dev: SentencePairs,
-    distillation: Distillation | None = None,
-) -> Path:
-    """Where the run of these settings and inputs is or will be."""
-    return store.path("runs", run_content(settings, corpus, dev, distillation))
+    teachers: TeacherEnsemble | None = None,
+    label: str | None = "teacher",
+    on_step: Watcher | None = None,
+) -> Run:
+    """Train an encoder; load it if the store has the run already; go on with it if it was interrupted.
+
+    Args:
+        store: where the run's folder is.
+        recipe: of the teacher or student.
+        corpus: training sentences.
+        dev: pairs whose Spearman chooses the best checkpoint.
+        teachers: of a student: their embeddings of the corpus, named as the recipe's keys name them.
+        label: shown beside the progress bar; None shows none.
+        on_step: called after every step that is trained now; what it raises, such as ``Cancelled``, stops the run.
+
+    Raises:
+        KitError: a student without teachers or a teacher with some, the base cannot be loaded, the teachers embedded
+            another corpus, the loss is not finite, or the disk is full.
+    """
+    content = run_content(recipe, Inputs.of(corpus, dev), teachers)
+    folder = store.path("runs", content)
+    with store.locked(folder):
+        if (folder / "run.json").is_file():
+            return Run.load(folder)
+        started = time.time()
+        with _turn:
+            trainer = Trainer(store, recipe, corpus, dev, teachers, folder.with_name(f"{folder.name}.checkpoint"))
+            best = trainer.fit(label, on_step)
+        about = content | {"versions": versions(), "seconds": round(time.time() - started, 1)}
+        with new_folder(folder) as unfinished:
+            best.save_into(unfinished)
+            write_json(unfinished / "history.json", trainer.history)
+            dev_entry = {"spearman": trainer.best_score, "step": trainer.best_step, "pairs": len(dev)}
+            write_json(unfinished / "scores.json", {"dev": dev_entry})
+            write_json(unfinished / "run.json", about)
+        trainer.forget_checkpoint()
+    return Run.load(folder)

@@ -3,52 +3,58 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from distillcse_kit.data.tokens import TokenizedText
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.store import Store
+from distillcse_kit.training.recipe import encoder_name
+from distillcse_kit.training.training_text import Corpus, tokenized
 
 
-def _content(encoder: SentenceEncoder, corpus_fingerprint: str, max_tokens: int | None) -> dict[str, str | int | None]:
-    return {"encoder": encoder.fingerprint(), "corpus": corpus_fingerprint, "max_tokens": max_tokens}
+def _content(source: str, corpus: Corpus, max_tokens: int | None) -> dict[str, Any]:
+    return {"encoder": encoder_name(source), "corpus": corpus.fingerprint, "max_tokens": max_tokens}
 
 
-def embeddings_path(store: Store, encoder: SentenceEncoder, corpus_fingerprint: str, max_tokens: int | None) -> Path:
-    """Where ``embed_corpus`` keeps the encoder's embeddings."""
-    return store.path("embeddings", _content(encoder, corpus_fingerprint, max_tokens), ".npy")
+def embeddings_path(store: Store, source: str, corpus: Corpus, max_tokens: int | None) -> Path:
+    """Where ``embed_corpus`` keeps the encoder's embeddings. The encoder is not loaded to answer."""
+    return store.path("embeddings", _content(source, corpus, max_tokens), ".npy")
 
 
 def embed_corpus(
     store: Store,
-    encoder: SentenceEncoder,
-    text: TokenizedText,
-    corpus_fingerprint: str,
+    source: str,
+    corpus: Corpus,
     label: str | None = "embed",
     max_tokens: int | None = None,
     chunk: int = 4_096,
 ) -> np.ndarray:
     """The encoder's unit embeddings of the corpus, computed once and memory-mapped.
 
-    Teachers are fixed and in evaluation mode: whatever they say of a sentence never changes during distillation.
+    Teachers are fixed and in evaluation mode: what a teacher says of a sentence never changes during distillation.
 
     Args:
         store: where the file is or will be.
-        encoder: the teacher. text: the corpus in *its* token ids.
-        corpus_fingerprint: identifies the corpus.
-        label: shown beside the progress bar, None shows none.
-        max_tokens: where to cut sentences, so that a teacher reads what its student reads; None leaves them whole.
+        source: the teacher: a run folder, another model folder, or a hub name. It reads the corpus in its own word
+            pieces, and is loaded only if the embeddings are not there yet.
+        corpus: the training sentences.
+        label: shown beside the progress bar; None shows none.
+        max_tokens: where sentences are cut, so that a teacher reads what its student reads; None leaves them whole.
         chunk: sentences in memory at a time.
 
     Returns:
         float16 [n, d], read-only. A cosine from it is within 1e-3 of the float32 one.
+
+    Raises:
+        KitError: the encoder cannot be loaded, or the disk is full.
     """
 
     def write(path: Path) -> None:
-        shape = (len(text), encoder.width)
-        result = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+        encoder = SentenceEncoder.load(source)
+        text = tokenized(store, encoder, corpus)
+        result = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(len(text), encoder.width))
         for start in tqdm(range(0, len(text), chunk), desc=label, disable=label is None, leave=False):
             rows = range(start, min(start + chunk, len(text)))
             result[rows.start : rows.stop] = encoder.encode_tokens(
@@ -60,4 +66,4 @@ def embed_corpus(
             )
         result.flush()
 
-    return store.array("embeddings", _content(encoder, corpus_fingerprint, max_tokens), write)
+    return store.array("embeddings", _content(source, corpus, max_tokens), write)

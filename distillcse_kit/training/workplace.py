@@ -1,92 +1,106 @@
-"""One training run as a value, how it is made, and many of them side by side.
+"""Where recipes become runs: a store, a corpus and dev pairs, shared by all runs of one laboratory.
 
 A model as small as the micro encoder cannot keep several cores busy: its matrix products are done before the threads
-have been woken. Two processes of one thread each finish two runs sooner than one process of two threads does, one run
-after the other.
+have woken up. Two processes of one thread each finish two runs sooner than one process with two threads does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from distillcse_kit.config import DistillationSettings, TrainingSettings
+from distillcse_kit.config import TrainingSettings
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.method.ensemble import TeacherEnsemble
 from distillcse_kit.store import Store
-from distillcse_kit.training.corpus import Corpus, tokenized
-from distillcse_kit.training.loop import Watcher, train
-from distillcse_kit.training.objective import Distillation
+from distillcse_kit.training.loop import Watcher
 from distillcse_kit.training.parallel import side_by_side
-from distillcse_kit.training.run import Run, run_folder
+from distillcse_kit.training.recipe import Inputs, Recipe, teacher_name
+from distillcse_kit.training.run import Run, train
 from distillcse_kit.training.teacher_embeddings import embed_corpus, embeddings_path
-
-
-@dataclass(frozen=True)
-class Job:
-    """A SimCSE teacher, or a student of the teachers in these run folders.
-
-    Attributes:
-        training: seed included.
-        label: shown beside the progress bar.
-        distillation: None for a teacher.
-        teachers: folders of the runs that teach, averaged.
-    """
-
-    training: TrainingSettings
-    label: str
-    distillation: DistillationSettings | None = None
-    teachers: tuple[Path, ...] = ()
+from distillcse_kit.training.training_text import Corpus
 
 
 @dataclass(frozen=True)
 class Workplace:
-    """What all jobs share: store, corpus, the pairs that choose checkpoints, and where teachers stop reading."""
+    """What all runs share.
+
+    Attributes:
+        store: where runs and embeddings are kept.
+        corpus: the training sentences.
+        dev: the pairs that choose each run's checkpoint.
+        teacher: how the teachers that recipes mention as ``Own`` and ``First`` are trained.
+    """
 
     store: Store
     corpus: Corpus
     dev: SentencePairs
-    max_tokens: int = TrainingSettings.max_tokens
+    teacher: TrainingSettings = field(default_factory=TrainingSettings)
 
-    def embeddings(self, teacher: Path, progress: bool = True) -> np.ndarray:
-        """The unit embeddings of the corpus by the encoder of a run folder, float16 [n, d], memory-mapped."""
-        encoder = Run.load(teacher).encoder()
-        text = tokenized(self.store, encoder, self.corpus)
-        label = f"embed {teacher.name[:6]}" if progress else None
-        return embed_corpus(self.store, encoder, text, self.corpus.fingerprint, label, self.max_tokens)
+    @cached_property
+    def inputs(self) -> Inputs:
+        """Corpus and dev pairs by their fingerprints."""
+        return Inputs.of(self.corpus, self.dev, self.teacher)
 
-    def embed_all(self, teachers: Sequence[Path]) -> None:
-        """Make the embeddings of all these run folders that the store lacks, side by side."""
-        missing = [folder for folder in teachers if not self._embedded(folder).is_file()]
-        side_by_side(self.embeddings, [(folder, False) for folder in missing], "embed the corpus")
+    def folder(self, recipe: Recipe) -> Path:
+        """Where the recipe's run is or will be. Nothing is loaded to answer."""
+        return self.store.root / "runs" / recipe.key(self.inputs)
 
-    def _embedded(self, teacher: Path) -> Path:
-        return embeddings_path(self.store, Run.load(teacher).encoder(), self.corpus.fingerprint, self.max_tokens)
+    def is_done(self, recipe: Recipe) -> bool:
+        """Whether the store has the recipe's run."""
+        return (self.folder(recipe) / "run.json").is_file()
 
-    def lesson(self, job: Job, progress: bool = True) -> Distillation | None:
-        """What a job's student learns; None for a teacher."""
-        if job.distillation is None:
+    def run(self, recipe: Recipe, progress: bool = True, on_step: Watcher | None = None) -> Run:
+        """Train the recipe's run, its teachers first; load what the store has already.
+
+        Args:
+            recipe: of a teacher or a student.
+            progress: whether progress bars are shown.
+            on_step: as in ``train``; not called for the teachers.
+        """
+        if self.is_done(recipe):
+            return Run.load(self.folder(recipe))
+        label = recipe.label if progress else None
+        return train(self.store, recipe, self.corpus, self.dev, self.ensemble(recipe, progress), label, on_step)
+
+    def run_all(self, recipes: Sequence[Recipe], label: str, parallel: bool) -> list[Run]:
+        """The runs of all recipes, in order. With ``parallel``, missing ones are trained side by side."""
+        missing = [recipe for recipe in recipes if not self.is_done(recipe)] if parallel else []
+        if missing:
+            teachers = dict.fromkeys(model for recipe in missing for model in recipe.taught_by(self.teacher))
+            self.run_all([model for model in teachers if isinstance(model, Recipe)], "teachers", parallel)
+            self.embed_all(self._source(model) for model in teachers)
+            side_by_side(self.run, [(recipe, False) for recipe in missing], label)
+        return [self.run(recipe) for recipe in tqdm(recipes, desc=label, leave=False)]
+
+    def ensemble(self, recipe: Recipe, progress: bool = True) -> TeacherEnsemble | None:
+        """The teachers of a student, as stored embeddings; None for a teacher."""
+        models = recipe.taught_by(self.teacher)
+        if not models:
             return None
-        embeddings = {folder.name: self.embeddings(folder, progress) for folder in job.teachers}
-        return Distillation(job.distillation, TeacherEnsemble(embeddings))
+        for model in models:
+            if isinstance(model, Recipe):
+                self.run(model, progress)
+        names = [teacher_name(model, self.inputs) for model in models]
+        embeddings = [self.embeddings(self._source(model), progress) for model in models]
+        weights = dict(zip(names, recipe.weights(self.teacher), strict=True))
+        return TeacherEnsemble(dict(zip(names, embeddings, strict=True)), weights)
 
-    def is_done(self, job: Job) -> bool:
-        """Whether the store has the job's run."""
-        folder = run_folder(self.store, job.training, self.corpus, self.dev, self.lesson(job))
-        return (folder / "run.json").is_file()
+    def embeddings(self, model: str, progress: bool = True) -> np.ndarray:
+        """The unit embeddings of the corpus by a run's or another encoder, float16 [n, d], memory-mapped."""
+        label = f"embed {Path(model).name[:6]}" if progress else None
+        return embed_corpus(self.store, model, self.corpus, label, self.teacher.max_tokens)
 
-    def make(self, job: Job, progress: bool = True, on_step: Watcher | None = None) -> Run:
-        """Train the job's run, or load it; ``on_step`` as in ``train``."""
-        lesson, label = self.lesson(job, progress), job.label if progress else None
-        return train(self.store, job.training, self.corpus, self.dev, lesson, label, on_step)
+    def embed_all(self, models: Iterable[str]) -> None:
+        """Make the embeddings of these encoders that the store does not have yet, side by side."""
+        longest = self.teacher.max_tokens
+        missing = [model for model in models if not embeddings_path(self.store, model, self.corpus, longest).is_file()]
+        side_by_side(self.embeddings, [(model, False) for model in missing], "embed the corpus")
 
-    def make_all(self, jobs: Sequence[Job], label: str, parallel: bool) -> list[Run]:
-        """The runs of all jobs, in order. With ``parallel``, those that are missing are trained side by side."""
-        if parallel:
-            self.embed_all(sorted({folder for job in jobs for folder in job.teachers}))
-            side_by_side(self.make, [(job, False) for job in jobs if not self.is_done(job)], label)
-        return [self.make(job) for job in tqdm(jobs, desc=label, leave=False)]
+    def _source(self, model: Recipe | str) -> str:
+        return str(self.folder(model)) if isinstance(model, Recipe) else model

@@ -35,9 +35,10 @@ from distillcse_kit import analysis, explorers, plots
 from distillcse_kit.evaluation import paired_difference, verdict
 from distillcse_kit.evaluation.statistics import seeds_needed
 from distillcse_kit.experiments.sweep_result import sweep_result
-from distillcse_kit.laboratory import METHODS, Laboratory
+from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.method import shuffling
 from distillcse_kit.plots.sweep_plots import show_sweep
+from distillcse_kit.training.named_recipes import METHODS
 
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
 settings = lab.describe()
@@ -224,7 +225,7 @@ print(
 
 # %%
 methods = ("vanilla", "group_p", "group_mean")
-runs = {METHODS[method].name: lab.students(method) for method in methods}
+runs = {METHODS[method]: lab.students(method) for method in methods}
 teachers_own = teachers[: lab.profile.seeds]
 scores = {"their teachers": lab.scores(teachers_own), **{name: lab.scores(found) for name, found in runs.items()}}
 plots.score_frame(scores)

@@ -33,8 +33,9 @@ from distillcse_kit.encoder.ensemble_encoder import EnsembleEncoder
 from distillcse_kit.evaluation import pair_cosines, paired_difference, spearman, verdict
 from distillcse_kit.evaluation.scoring import pairs_fingerprint
 from distillcse_kit.experiments.sweep_result import sweep_result
-from distillcse_kit.laboratory import METHODS, Laboratory
+from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.plots.sweep_plots import show_sweep
+from distillcse_kit.training.named_recipes import METHODS
 
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
 settings = lab.describe()
@@ -166,7 +167,7 @@ for label, found in grown.items():
 
 # %%
 vanilla, components = lab.students("vanilla"), lab.students("components")
-names = {method: METHODS[method].name for method in ("vanilla", "components")}
+names = {method: METHODS[method] for method in ("vanilla", "components")}
 scores = {
     "single teachers": lab.scores(teachers),
     names["vanilla"]: lab.scores(vanilla),

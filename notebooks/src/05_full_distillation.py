@@ -32,11 +32,12 @@ import torch
 
 from distillcse_kit.evaluation import paired_difference, seed_interval, verdict
 from distillcse_kit.experiments.tables import table_8, table_9
-from distillcse_kit.laboratory import METHODS, Laboratory
+from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.plots.curve_plots import draw_history
 from distillcse_kit.plots.score_plots import draw_score_table, score_frame
 from distillcse_kit.plots.style import new_axes, show
 from distillcse_kit.plots.sweep_plots import show_sweep
+from distillcse_kit.training.named_recipes import METHODS
 
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
 settings, training, distillation = lab.describe(), lab.profile.training, lab.profile.distillation
@@ -85,7 +86,7 @@ print(
 
 # %%
 once = len(teachers) * len(lab.corpus)
-by_method = {name: len(teachers) if method.many_teachers else 1 for name, method in METHODS.items()}
+by_method = {name: len(lab.recipe(name).taught_by(training)) for name in METHODS}
 every_step = sum(by_method.values()) * lab.profile.seeds * training.steps * training.batch_size
 print(f"Once:       {len(teachers)} teachers x {len(lab.corpus):,} sentences = {once:,} encodings")
 print(
@@ -163,9 +164,9 @@ frame.round(3)
 # %%
 from distillcse_kit.explorers import TrainingMonitor
 
-first = lab.student_job(teachers, 0, shuffle="group_p")  # DistillCSE's student of seed 0
+first = lab.recipe("distillcse", seed=0)
 monitor = TrainingMonitor("DistillCSE, seed 0", training.batch_size)
-monitor.watch(lambda on_step: lab.make(first, on_step=on_step), "05_monitor", figures, settings)
+monitor.watch(lambda on_step: lab.run(first, on_step=on_step), "05_monitor", figures, settings)
 
 # %% [markdown]
 # A falling loss does not yet mean better embeddings; the dev score has to rise with it.
@@ -175,7 +176,7 @@ monitor.watch(lambda on_step: lab.make(first, on_step=on_step), "05_monitor", fi
 # seeds; its band reaches from the lowest seed to the highest.
 
 # %%
-students = {method.name: lab.students(name, teachers) for name, method in METHODS.items()}
+students = {title: lab.students(name) for name, title in METHODS.items()}
 histories = {"SimCSE teachers": [run.history for run in teachers]} | {
     name: [run.history for run in runs] for name, runs in students.items()
 }
@@ -352,7 +353,7 @@ AblationExplorer(shipped_results(), scored_on="STS-B dev").show("05_sweeps", fig
 # train it from here. Training runs in the background, so you can go on turning knobs.
 
 # %%
-ablation = Ablation(lab, teachers)
+ablation = Ablation(lab)
 explorer = AblationExplorer(ablation.stored(), ablation.usual, ablation.train, ablation.seeds, ablation.choices)
 explorer.show("05_ablation", figures, settings)
 

@@ -14,10 +14,11 @@ import numpy as np
 from distillcse_kit.analysis import batch_cosines, unit
 from distillcse_kit.config import DistillationSettings, Profile, TrainingSettings
 from distillcse_kit.data.sentence_pairs import SentencePairs
-from distillcse_kit.experiments.ablation import Ablation, Knobs
+from distillcse_kit.experiments.ablation import Ablation
 from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.training.corpus import Corpus
 from distillcse_kit.training.loop import Progress
+from distillcse_kit.training.recipe import Recipe
+from distillcse_kit.training.training_text import Corpus
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 WHO = ["The cook", "A nurse", "The farmer", "My neighbour", "A pilot", "The judge"]
@@ -60,15 +61,15 @@ def laboratory(folder: Path) -> Laboratory:
     return lab
 
 
-def held_trainer(ablation: Ablation, gate: Path) -> Callable[[Knobs, int, Callable[[Progress], None]], float]:
+def held_trainer(ablation: Ablation, gate: Path) -> Callable[[Recipe, int, Callable[[Progress], None]], float]:
     """Like ``Ablation.train``, but each run stops halfway and waits until the file ``gate`` exists."""
 
-    def train(knobs: Knobs, seed: int, watch: Callable[[Progress], None]) -> float:
+    def train(recipe: Recipe, seed: int, watch: Callable[[Progress], None]) -> float:
         def step(progress: Progress) -> None:
             watch(progress)
             while progress.step == HELD and not gate.exists():
                 time.sleep(0.02)
 
-        return ablation.train(knobs, seed, step)
+        return ablation.train(recipe, seed, step)
 
     return train

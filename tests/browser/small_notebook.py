@@ -35,7 +35,7 @@ monitor = explorers.TrainingMonitor("teacher of seed 0", lab.profile.training.ba
 run = monitor.watch(lambda on_step: lab.teacher(0, on_step), "training_monitor")
 """,
     """
-ablation = Ablation(lab, lab.teachers())
+ablation = Ablation(lab)
 lab.student([lab.teachers()[0]], 0, shuffle="group_p"), lab.student([lab.teachers()[1]], 1, shuffle="group_p")
 trainer = sample.held_trainer(ablation, here / "gate")
 explorers.AblationExplorer(

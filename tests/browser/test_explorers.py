@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from scipy import stats
 
 from distillcse_kit import analysis, explorers
 from distillcse_kit.evaluation.statistics import seed_interval
-from distillcse_kit.experiments.ablation import Ablation
+from distillcse_kit.experiments.ablation import Ablation, as_text, turned
 from distillcse_kit.explorers import Explorer
 from distillcse_kit.explorers.teacher_variance_explorer import SUBSETS
 
@@ -183,7 +182,7 @@ def test_training_monitor(shown: Shown, folder: Path) -> None:
 @of("ablation")
 def test_ablation_compares_trains_and_cancels(shown: Shown, folder: Path) -> None:
     lab = sample.laboratory(folder)
-    ablation = Ablation(lab, lab.teachers())
+    ablation = Ablation(lab)
     usual = ablation.stored()[ablation.usual]
     shown.says(f"Stored: {seed_interval(list(usual.values()))} on dev, 2 seeds.")
     assert not shown.button("train").is_enabled() and not shown.button("cancel").is_enabled()
@@ -193,8 +192,8 @@ def test_ablation_compares_trains_and_cancels(shown: Shown, folder: Path) -> Non
     as_computed(shown, local)
 
     shown.slide("weight", 2.0)
-    wanted = replace(ablation.usual, weight=2.0)
-    shown.says(f"Chosen: {wanted}.")
+    wanted = turned(ablation.usual, weight=2.0)
+    shown.says(f"Chosen: {as_text(wanted)}.")
     shown.says("No result is stored for 2 of its 2 seeds; press Train.")
     shown.press(shown.button("train"), "Enter")
     shown.says(f"seed 0 (1 of 2), step {sample.HELD} of {sample.STEPS}")
@@ -207,12 +206,12 @@ def test_ablation_compares_trains_and_cancels(shown: Shown, folder: Path) -> Non
     shown.button("cancel").press("Enter")
     shown.notebook.wait_until(shown.button("cancel").is_disabled, "the click on Cancel has arrived")
     (folder / "gate").touch()
-    shown.says(f"Cancelled: {wanted}.")
+    shown.says(f"Cancelled: {as_text(wanted)}.")
     shown.notebook.wait_until(shown.button("train").is_enabled, "the setting can be trained again")
     assert wanted not in ablation.stored()
 
     shown.button("train").press("Enter")
-    shown.says(f"Trained: {wanted}.", limit=60)
+    shown.says(f"Trained: {as_text(wanted)}.", limit=60)
     trained = ablation.stored()[wanted]
     assert sorted(trained) == [0, 1]
     shown.says(f"Stored: {seed_interval(list(trained.values()))} on dev, 2 seeds.")

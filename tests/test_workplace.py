@@ -12,23 +12,28 @@ from distillcse_kit.data.corpus import load_corpus
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.errors import KitError
 from distillcse_kit.store import Store
-from distillcse_kit.training.corpus import Corpus
 from distillcse_kit.training.parallel import processes_for, side_by_side
-from distillcse_kit.training.workplace import Job, Workplace
+from distillcse_kit.training.recipe import First, Recipe
+from distillcse_kit.training.training_text import Corpus
+from distillcse_kit.training.workplace import Workplace
 
 
-def training(base: Path, seed: int, **changes: float) -> TrainingSettings:
+def teacher(base: Path, seed: int, **changes: float) -> Recipe:
     small = {"steps": 4, "batch_size": 8, "evaluate_every": 2} | changes
-    return TrainingSettings(base=str(base), seed=seed, precision="float32", **small)  # type: ignore[arg-type]
+    return Recipe(TrainingSettings(base=str(base), precision="float32", **small), seed=seed)  # type: ignore[arg-type]
 
 
-def all_runs(place: Workplace, base: Path, parallel: bool) -> list[Path]:
-    """Three teachers, then two students of all of them."""
-    teachers = [Job(training(base, seed), f"teacher {seed}") for seed in range(3)]
-    made = [run.folder for run in place.make_all(teachers, "teachers", parallel)]
-    settings = DistillationSettings(shuffle="group_p")
-    students = [Job(training(base, seed), f"student {seed}", settings, tuple(made)) for seed in range(2)]
-    return made + [run.folder for run in place.make_all(students, "students", parallel)]
+def workplace(store: Store, corpus: Corpus, dev: SentencePairs, base: Path) -> Workplace:
+    return Workplace(store, corpus, dev, teacher(base, 0).training)
+
+
+def all_runs(place: Workplace, parallel: bool) -> list[Path]:
+    """Two students of three teachers, and the teachers that are trained for them."""
+    student = Recipe(place.teacher, DistillationSettings(shuffle="group_p"), First(3))
+    students = place.run_all([student.changed(seed=seed) for seed in range(2)], "students", parallel)
+    taught_by = [place.folder(model) for model in student.taught_by(place.teacher) if isinstance(model, Recipe)]
+    assert all((folder / "run.json").is_file() for folder in taught_by)
+    return taught_by + [run.folder for run in students]
 
 
 @pytest.fixture
@@ -44,8 +49,8 @@ def test_side_by_side_makes_the_same_runs(
     (tmp_path / "corpus.txt").write_text("\n".join(corpus.sentences))
     stores = [Store(tmp_path / name) for name in ("serial", "parallel")]
     on_disk = Corpus(load_corpus(tmp_path / "corpus.txt", store=stores[1])["sentence"], corpus.fingerprint)
-    serial = all_runs(Workplace(stores[0], corpus, dev), tiny, parallel=False)
-    parallel = all_runs(Workplace(stores[1], on_disk, dev), tiny, parallel=True)
+    serial = all_runs(workplace(stores[0], corpus, dev, tiny), parallel=False)
+    parallel = all_runs(workplace(stores[1], on_disk, dev, tiny), parallel=True)
     assert [folder.name for folder in serial] == [folder.name for folder in parallel]
     for one, other in zip(serial, parallel, strict=True):
         weights, others = load_file(one / "model.safetensors"), load_file(other / "model.safetensors")
@@ -56,29 +61,29 @@ def test_side_by_side_makes_the_same_runs(
 def test_other_processes_did_the_work_and_only_what_was_missing(
     tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store, two_processes: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place = Workplace(store, corpus, dev)
-    jobs = [Job(training(tiny, seed), f"teacher {seed}") for seed in range(3)]
-    first = place.make(jobs[0])
+    place = workplace(store, corpus, dev, tiny)
+    recipes = [teacher(tiny, seed) for seed in range(3)]
+    first = place.run(recipes[0])
     written = (first.folder / "run.json").stat().st_mtime_ns
 
     def none_here(*_arguments: object) -> None:
         raise AssertionError("this process trained")
 
-    monkeypatch.setattr("distillcse_kit.training.loop.Trainer", none_here)
-    runs = place.make_all(jobs, "teachers", parallel=True)
+    monkeypatch.setattr("distillcse_kit.training.run.Trainer", none_here)
+    runs = place.run_all(recipes, "teachers", parallel=True)
     assert [run.seed for run in runs] == [0, 1, 2]
     assert (first.folder / "run.json").stat().st_mtime_ns == written
-    assert all(place.is_done(job) for job in jobs)
+    assert all(place.is_done(recipe) for recipe in recipes)
 
 
 def test_a_mistake_in_one_process_reaches_the_caller(
     tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store, two_processes: None
 ) -> None:
-    place = Workplace(store, corpus, dev)
-    jobs = [Job(training(tiny, seed, learning_rate=1e30), f"teacher {seed}") for seed in range(2)]
+    place = workplace(store, corpus, dev, tiny)
+    recipes = [teacher(tiny, seed, learning_rate=1e30) for seed in range(2)]
     with pytest.raises(KitError, match=r"loss is .* lower the learning rate"):
-        place.make_all(jobs, "teachers", parallel=True)
-    assert not any(place.is_done(job) for job in jobs)
+        place.run_all(recipes, "teachers", parallel=True)
+    assert not any(place.is_done(recipe) for recipe in recipes)
 
 
 def test_one_call_is_left_to_the_caller() -> None:

@@ -1,4 +1,4 @@
-"""x"""
+"""Training sentences, and their token ids: what every run reads."""
 
 from __future__ import annotations
 

@@ -1,0 +1,97 @@
+"""Recipes with a name: the paper's two presets, and the rows of the main table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from distillcse_kit.config import (
+    PAPER_DISTILLATION,
+    PAPER_TRAINING,
+    DistillationSettings,
+    Profile,
+    choose,
+    with_changes,
+)
+from distillcse_kit.training.recipe import First, Recipe
+
+TEACHERS_OF_THE_CODE = 16  # the authors' script lists so many; the paper's main table does not say how many it has
+
+# DistillCSE as the paper describes it, and as its authors' code runs it (section 2 of the paper, and their script).
+PRESETS: dict[str, Recipe] = {
+    "paper": Recipe(PAPER_TRAINING, PAPER_DISTILLATION, First(TEACHERS_OF_THE_CODE)),
+    "authors-code": Recipe(
+        replace(PAPER_TRAINING, steps=5_000),
+        DistillationSettings(student_temperature=0.025, teacher_temperature=0.0125, shuffle="group_p", p=0.1),
+        First(TEACHERS_OF_THE_CODE),
+    ),
+}
+
+# The students of the main table, by the name that commands and notebooks use, with the name that tables show.
+METHODS: dict[str, str] = {
+    "vanilla": "vanilla distillation",
+    "group_p": "+ Group-P",
+    "group_mean": "+ group mean",
+    "components": "+ teacher components",
+    "distillcse": "DistillCSE",
+}
+
+
+def teacher(profile: Profile) -> Recipe:
+    """A SimCSE teacher with the profile's settings (Eq 1 of the paper)."""
+    return Recipe(profile.training)
+
+
+def vanilla(profile: Profile) -> Recipe:
+    """Plain distillation: one teacher for each student, logits not shuffled (Eq 2 and 3 of the paper)."""
+    return Recipe(profile.training, with_changes(profile.distillation, shuffle="none"))
+
+
+def group_p(profile: Profile) -> Recipe:
+    """One teacher for each student, its logits shuffled inside groups of equal probability (Eq 5 and 6)."""
+    return vanilla(profile).changed(shuffle="group_p")
+
+
+def group_mean(profile: Profile) -> Recipe:
+    """One teacher for each student; a group's targets are replaced by their mean (beyond the paper)."""
+    return vanilla(profile).changed(shuffle="group_mean")
+
+
+def components(profile: Profile) -> Recipe:
+    """The mean of all the profile's teachers, logits not shuffled (Eq 7 of the paper)."""
+    return vanilla(profile).changed(teachers=First(profile.teachers))
+
+
+def distillcse(profile: Profile) -> Recipe:
+    """The paper's method: the mean of all the profile's teachers, shuffled inside groups."""
+    return components(profile).changed(shuffle="group_p")
+
+
+_MAKERS: dict[str, Callable[[Profile], Recipe]] = {
+    "teacher": teacher,
+    "vanilla": vanilla,
+    "group_p": group_p,
+    "group_mean": group_mean,
+    "components": components,
+    "distillcse": distillcse,
+}
+
+
+def recipe_named(name: str, profile: Profile) -> Recipe:
+    """The recipe of that name with a profile's settings: "teacher", or a key of ``METHODS``.
+
+    Raises:
+        KitError: there is none of that name; the sentence lists them.
+    """
+    choose("recipe", name, tuple(_MAKERS))
+    return _MAKERS[name](profile)
+
+
+def preset_named(name: str) -> Recipe:
+    """The preset of that name: "paper" or "authors-code".
+
+    Raises:
+        KitError: there is none of that name; the sentence lists them.
+    """
+    choose("preset", name, tuple(PRESETS))
+    return PRESETS[name]
