@@ -20,7 +20,7 @@ from distillcse_kit.command.machine import Finding
 from distillcse_kit.command.shared import laboratory_of
 from distillcse_kit.config import PROFILES, DistillationSettings, TrainingSettings
 from distillcse_kit.course.runner import TIME_LIMITS
-from distillcse_kit.training.masked_lm import PretrainingSettings
+from distillcse_kit.training.pretraining_settings import PretrainingSettings
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -58,7 +58,7 @@ def files(tmp_path: Path, tiny: Path) -> dict[str, Path]:
 HEAVY = ("torch", "numpy", "transformers", "datasets", "matplotlib", "papermill")
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], ["doctor", "--help"], ["teach", "--help"], ["distill", "--help"]])
+@pytest.mark.parametrize("words", [[], ["--help"], *([name, "--help"] for name in cli.NAMES)])
 def test_help_is_quick_because_nothing_heavy_is_imported(words: list[str]) -> None:
     """Without words, only the import of the command is looked at."""
     code = (

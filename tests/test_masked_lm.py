@@ -13,7 +13,8 @@ from scipy import stats
 from distillcse_kit.data.tokens import TokenizedText, pad_rows
 from distillcse_kit.errors import KitError
 from distillcse_kit.training import masked_lm
-from distillcse_kit.training.masked_lm import PretrainingSettings, batches, mask_tokens
+from distillcse_kit.training.masked_lm import batches, mask_tokens
+from distillcse_kit.training.pretraining_settings import PretrainingSettings
 from distillcse_kit.training.word_pieces import learn_vocabulary, new_tokenizer
 
 

@@ -19,7 +19,7 @@ from distillcse_kit.encoder.loading import MICRO
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.evaluation import load_sts, score_pairs
 from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.training.masked_lm import PretrainingSettings
+from distillcse_kit.training.pretraining_settings import PretrainingSettings
 
 CARD = (MICRO / "README.md").read_text(encoding="utf-8")
 MADE = json.loads((MICRO / "pretraining.json").read_text(encoding="utf-8"))

@@ -24,8 +24,9 @@ from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.store import Store
 from distillcse_kit.training import masked_lm, pretraining, word_pieces
-from distillcse_kit.training.masked_lm import PretrainingSettings, mask_tokens
+from distillcse_kit.training.masked_lm import mask_tokens
 from distillcse_kit.training.pretraining import pretrain
+from distillcse_kit.training.pretraining_settings import PretrainingSettings
 from distillcse_kit.training.word_pieces import learn_vocabulary, new_tokenizer
 
 SMALL = PretrainingSettings(

@@ -15,6 +15,7 @@ from distillcse_kit.config import Profile, TrainingSettings, profile_named, with
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.statistics import compare_with, detectable_difference
+from distillcse_kit.experiments.names import SWEEP_NAMES
 from distillcse_kit.experiments.sweep_design import Analysis, Curve, Sweep
 from distillcse_kit.experiments.sweep_result import (
     SweepResult,
@@ -37,6 +38,10 @@ def lab(tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store) -> Laborat
     made = Laboratory(Profile("smoke", training, teachers=2, seeds=2), store=store.root)
     made.__dict__.update(corpus=corpus, dev=dev, tests={"builtin": replace(dev, name="builtin")})
     return made
+
+
+def test_the_list_of_names_is_that_of_the_sweeps() -> None:
+    assert tuple(SWEEPS) == SWEEP_NAMES
 
 
 TRAINED = [name for name, sweep in SWEEPS.items() if isinstance(sweep, Sweep)]

@@ -12,7 +12,7 @@ from distillcse_kit.errors import KitError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``pretrain``."""
-    from distillcse_kit.training.masked_lm import PretrainingSettings
+    from distillcse_kit.training.pretraining_settings import PretrainingSettings
 
     parser.add_argument(
         "file",
@@ -41,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Train the encoder, say where it is, and return 0."""
     from distillcse_kit.data.corpus import corpus_fingerprint, load_corpus
     from distillcse_kit.store import Store
-    from distillcse_kit.training.masked_lm import PretrainingSettings
     from distillcse_kit.training.pretraining import pretrain
+    from distillcse_kit.training.pretraining_settings import PretrainingSettings
 
     settings = PretrainingSettings(**given(arguments, PretrainingSettings))
     if arguments.out.is_file():

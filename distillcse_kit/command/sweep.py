@@ -8,14 +8,13 @@ from pathlib import Path
 from distillcse_kit.command.flags import add_data, add_json, add_profile, add_store
 from distillcse_kit.command.parser import Command
 from distillcse_kit.command.shared import check_writable, data_folder, write_results
+from distillcse_kit.experiments.names import SWEEP_NAMES
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``sweep``."""
-    from distillcse_kit.experiments.sweeps import SWEEPS
-
     parser.add_argument(
-        "name", metavar="NAME", choices=list(SWEEPS), help=f"the experiment: {', '.join(SWEEPS)} (required)"
+        "name", metavar="NAME", choices=SWEEP_NAMES, help=f"the experiment: {', '.join(SWEEP_NAMES)} (required)"
     )
     add_profile(parser, "laptop")
     add_data(parser)

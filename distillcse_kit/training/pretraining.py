@@ -21,13 +21,8 @@ from distillcse_kit.data.tokens import TokenizedText
 from distillcse_kit.encoder.export import sentence_transformers_files
 from distillcse_kit.errors import KitError
 from distillcse_kit.store import Store, as_text, new_folder
-from distillcse_kit.training.masked_lm import (
-    Pretraining,
-    PretrainingSettings,
-    new_micro_encoder,
-    new_optimiser,
-    run_pretraining,
-)
+from distillcse_kit.training.masked_lm import Pretraining, new_micro_encoder, new_optimiser, run_pretraining
+from distillcse_kit.training.pretraining_settings import PretrainingSettings
 from distillcse_kit.training.word_pieces import learn_vocabulary, new_tokenizer, ppmi_svd_embeddings
 
 

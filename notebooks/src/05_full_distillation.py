@@ -16,14 +16,14 @@
 # The parameters mean the same in every notebook. The cell after them opens the laboratory and lists its settings:
 
 # %% tags=["parameters"]
-profile: str = "smoke"  # smoke (minutes), laptop (40 minutes for the whole course) or paper (a GPU)
-seed: int = 0  # of what the notebook draws at random
-data_dir: str = ""  # folder with STS sets; empty: the built-in pairs
-corpus: str = ""  # training sentences, a file or a hub name; empty: found in data_dir, or built in
-base: str = ""  # encoder to start from; empty: the profile's
-store: str = ""  # folder of everything computed; empty: DISTILLCSE_STORE or ~/.cache/distillcse_kit
-figures: str = ""  # folder for the PNG figures; empty: only shown
-recompute: bool = False  # train the ablations here (minutes); else those that ship are shown
+profile: str = "smoke"  # amount of work: smoke (minutes), laptop (whole course: 40 minutes) or paper (needs a GPU)
+seed: int = 0  # seed of this notebook's own random draws
+data_dir: str = ""  # folder of STS sets; if empty, the built-in pairs
+corpus: str = ""  # training sentences: a file or a hub name; if empty, from data_dir, or else built in
+base: str = ""  # encoder to start from; if empty, the profile's own
+store: str = ""  # folder for everything computed; if empty, DISTILLCSE_STORE or ~/.cache/distillcse_kit
+figures: str = ""  # folder for the PNG figures; if empty, they are only shown
+recompute: bool = False  # True: train the students of the sweeps here (minutes); False: show the shipped results
 
 # %%
 import numpy as np

@@ -91,7 +91,7 @@ if card is not None:
 # This is the exact command that made the encoder. Put your own text file, one sentence a line, in place of `FILE`:
 
 # %%
-from distillcse_kit.training.masked_lm import PretrainingSettings
+from distillcse_kit.training.pretraining_settings import PretrainingSettings
 
 defaults = asdict(PretrainingSettings())
 made_with = card["settings"] if card else defaults
