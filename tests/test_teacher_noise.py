@@ -76,7 +76,7 @@ def test_gaussian_kl_is_the_integral() -> None:
 
 
 def test_the_papers_own_moments_give_the_numbers_that_the_notebook_names() -> None:
-    """Section 4: 0.267 +- 0.064 against 0.696 +- 0.181 make 3.41 or 24.9, not the printed 3.8794."""
+    """Table 1: 0.267 +- 0.064 against 0.696 +- 0.181 make 3.41 or 24.9, not the printed 3.8794."""
     train, test = analysis.Moments(0.267, 0.064), analysis.Moments(0.696, 0.181)
     assert analysis.gaussian_kl(train, test) == pytest.approx(3.41, abs=0.01)
     assert analysis.gaussian_kl(test, train) == pytest.approx(24.9, abs=0.1)

@@ -1,4 +1,4 @@
-"""How much teachers disagree that differ only in their seed, on sentences and on pairs (section 4 of the paper).
+"""How much teachers disagree that differ only in their seed, on sentences and on pairs (Table 2 of the paper).
 
 Shapes: M teachers, B mini-batches of N sentences, d dimensions. The first order of a sentence is the mean over the
 dimensions of its unit embedding. The second order of a pair is its cosine t_ij. Variances over teachers are unbiased
@@ -113,7 +113,7 @@ class TopAgreement:
 
 
 def top_agreement(cosines: np.ndarray, k: int) -> TopAgreement:
-    """Spearman x 100 between teachers on the k largest logits of each row (section 4 of the paper).
+    """Spearman x 100 between teachers on the k largest logits of each row (a number in the paper's text).
 
     For each ordered pair of teachers (a, b) and each row, take the k columns that are largest for a, and correlate a's
     and b's logits on them. The paper gives 48.56 for k = 12, 16 teachers and 100 batches. It does not say whose top k

@@ -44,7 +44,7 @@ def load_sts(
 
     **When to use it.** To score an encoder (see ``evaluate_sts``), or to choose a checkpoint on a dev split.
 
-    **Sets.** Names may be written in any way, such as ``STS-B`` or ``STSBenchmark``.
+    **Sets.** Other spellings of the names work, too, such as ``STS-B`` or ``STSBenchmark``.
 
     | ``task`` | pairs | splits | scores |
     |---|---|---|---|
@@ -52,7 +52,7 @@ def load_sts(
     | ``"stsb"`` | 5,749, 1,500 and 1,379 | train, dev, test | 0 to 5 |
     | ``"sickr"`` | 4,500, 500 and 4,927 | train, dev, test | 1 to 5 |
     | ``"kit"`` | 688, written for the kit | test | 0 to 5 |
-    | ``"builtin"`` | 1,500 a split, generated | dev, test | 0 to 5 |
+    | ``"builtin"`` | 1,500 per split, generated | dev, test | 0 to 5 |
     | a path | those of your file | none | any scale |
 
     A file of pairs is .csv (commas, quoted fields), .tsv or .txt (tabs), and may be compressed as .gz or .xz. The first
@@ -75,7 +75,7 @@ def load_sts(
         KitError: the set, a folder, a file, a score or a sentence is missing or malformed, or the number is wrong.
 
     Reference:
-        Section 5 of the paper scores on the seven published sets, as SimCSE and SentEval do.
+        Table 4 of the paper scores on the seven published test sets, by the protocol of SimCSE and SentEval.
 
     Example:
         >>> from distillcse_kit.data.sts import load_sts

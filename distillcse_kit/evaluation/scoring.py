@@ -25,7 +25,7 @@ class Encodes(Protocol):
 
 
 def evaluate_sts(encoder: Encodes, tasks: Sequence[str], data_dir: str | Path | None = None) -> dict[str, float]:
-    """Score an encoder on the test split of each task, as section 5 of the paper does.
+    """Score an encoder on the test split of each task by the paper's protocol, which is that of SimCSE.
 
         score = 100 * Spearman(cos(f(x_i), f(y_i)), gold_i)   over all pairs (x_i, y_i) of the task
 
@@ -46,7 +46,7 @@ def evaluate_sts(encoder: Encodes, tasks: Sequence[str], data_dir: str | Path | 
         KitError: a task is unknown, or a set is missing or damaged.
 
     Reference:
-        Section 5 of the paper. SimCSE (Gao et al., EMNLP 2021), appendix B, compares this protocol with others.
+        Table 4 of the paper. Appendix B of SimCSE (Gao et al., EMNLP 2021) compares this protocol with others.
 
     Example:
         >>> from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
