@@ -1,4 +1,4 @@
-"""Work in threads: the order of its results, its share of the cores, and how it stops."""
+"""Work in threads: the order of the results, how the cores are shared, and how the work stops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from conftest import as_if_cores
 
 from distillcse_kit.fast import threads as module
-from distillcse_kit.fast.threads import MOST_THREADS, in_threads, sharing
+from distillcse_kit.fast.threads import MOST_ELEMENTS, MOST_THREADS, in_threads, one_thread, sharing
 
 PATIENCE = 30.0  # seconds after which a wait for another thread has failed; no result depends on it
 
@@ -80,7 +80,7 @@ def test_works_run_here_outside_of_sharing_with_one_piece_and_with_one_core() ->
 
 
 def test_sharing_belongs_to_one_thread() -> None:
-    """A work that has works of its own does them where it is: its share is one."""
+    """A work that has works of its own does them in its own thread."""
     with sharing(2):
         for inner in in_threads([lambda: (threads_used(), threading.get_ident())] * 3):
             assert inner[0] == {inner[1]} != {threading.get_ident()}
@@ -154,6 +154,31 @@ def test_an_exception_inside_of_sharing_leaves_the_cores_as_they_were() -> None:
         assert torch.get_num_threads() == 1
         raise KeyError
     assert torch.get_num_threads() == 4 and runs_here()
+
+
+def test_one_thread_is_for_small_matrices_and_gives_the_cores_back() -> None:
+    small, large = torch.empty(1_024, 1_024), torch.empty(MOST_ELEMENTS + 1, dtype=torch.int8)
+    with one_thread(small):
+        assert torch.get_num_threads() == 1
+        with one_thread(small):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 4
+    with one_thread(large):
+        assert torch.get_num_threads() == 4
+    with one_thread(torch.empty(3, 3, device="meta")):  # as on a GPU
+        assert torch.get_num_threads() == 4
+    with pytest.raises(KeyError), one_thread(small):
+        raise KeyError
+    assert torch.get_num_threads() == 4
+
+
+def test_one_thread_inside_of_sharing_gives_the_share_back() -> None:
+    with sharing(2):
+        with one_thread(torch.empty(2)):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2 and not runs_here()
+    assert torch.get_num_threads() == 4
 
 
 # ---------------------------------------------------------------- beginning and stopping
