@@ -43,7 +43,7 @@ def batch() -> dict[str, torch.Tensor]:
 def same_gradients(model: Any, whole: Any) -> None:
     of_whole = dict(whole.named_parameters())
     for name, weight in model.named_parameters():
-        # No gradient is one of 0: the last layer's key bias has no influence.
+        # A missing gradient counts as 0: the last layer's key bias has no influence.
         found = torch.zeros_like(weight) if weight.grad is None else weight.grad
         torch.testing.assert_close(found, of_whole[name].grad, atol=2e-4, rtol=1e-4)
 
@@ -82,7 +82,7 @@ def test_all_hidden_states_and_their_gradients_are_those_of_the_whole_model(kind
 
 @KINDS
 def test_training_with_dropout_near_0_is_the_same_too(kind: str) -> None:
-    """Dropout near 0 takes the written-out attention, which must be the fused one."""
+    """With dropout, attention is written out; with a share near 0 it must give what the fused one gives."""
     model = model_of(kind, attention_probs_dropout_prob=1e-9, hidden_dropout_prob=0.0).train()
     whole = model_of(kind)
     use_cheap_dropout(model)
@@ -93,7 +93,7 @@ def test_training_with_dropout_near_0_is_the_same_too(kind: str) -> None:
 
 @pytest.mark.parametrize("multiple", [1, 16, 50, 64])
 def test_the_layout_puts_each_token_into_its_place(multiple: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the number of tokens is rounded up to: 38 tokens and 22 of padding stay 38, or become 48, 50 or 60."""
+    """For each multiple that is rounded up to: 38 tokens and 22 of padding stay 38, or become 48, 50 or 60."""
     monkeypatch.setattr("distillcse_kit.fast.packing.ROUND", multiple)
     mask = batch()["attention_mask"]
     layout = Layout(mask, heads=3)

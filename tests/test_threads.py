@@ -199,8 +199,8 @@ def test_works_are_begun_a_few_ahead_only() -> None:
 
 
 class Stuck:
-    """Ten works for two threads. The first ends at once; those after it wait until somebody stops, and the fifth is
-    handed out when both threads are stuck in the second and the third: from then on the fourth cannot have begun.
+    """Ten works for two threads. The first ends at once; those after it wait until somebody stops. The fifth is handed
+    out when both threads are stuck in the second and the third, so that the fourth cannot have begun by then.
 
     Args:
         first: what the first work does.
@@ -217,7 +217,7 @@ class Stuck:
             self.stopped.set()
             wait(futures)  # type: ignore[arg-type]
 
-        # Who stops cancels what has not begun, and waits for the rest: the works end only then.
+        # The caller that stops cancels what has not begun, and waits for the rest: the works end only then.
         monkeypatch.setattr(module, "wait", waits)
 
     def works(self) -> Iterator[Callable[[], None]]:
@@ -236,15 +236,15 @@ class Stuck:
         self.ended[number].set()
 
     def check(self) -> None:
-        """Three works have begun, and whoever stopped has waited for them; seven will never begin."""
+        """Three works have begun, and the caller has waited for them; the other seven never begin."""
         assert self.handed_out == 5
         assert self.ended[1].is_set() and self.ended[2].is_set()
         with sharing(2):
-            list(in_threads([int] * 8))  # the threads have taken on what was left for them
+            list(in_threads([int] * 8))  # the threads have done all that was left for them
         assert [event.is_set() for event in self.begun] == [True] * 3 + [False] * 7
 
 
-def test_who_stops_asking_stops_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_caller_that_stops_asking_stops_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = Stuck(monkeypatch, lambda: None)
     with sharing(2):
         found = in_threads(stuck.works())

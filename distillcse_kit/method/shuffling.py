@@ -40,8 +40,8 @@ def _noise(groups: Tensor, generator: torch.Generator | None) -> Tensor:
 def random_order_inside(groups: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """A random order of each row's ranks in which every group keeps its places: long [N, N - 1] of ranks."""
     # Put the row in random order, then sort it by group. The sort is stable, so each group stays in random order.
-    anyhow = _noise(groups, generator).argsort(dim=-1, stable=True)
-    return anyhow.gather(1, groups.gather(1, anyhow).argsort(dim=-1, stable=True))
+    mixed = _noise(groups, generator).argsort(dim=-1, stable=True)
+    return mixed.gather(1, groups.gather(1, mixed).argsort(dim=-1, stable=True))
 
 
 def plain_group_p(
@@ -70,8 +70,8 @@ def group_p_shuffle(
 ) -> Tensor:
     """Group-P shuffling: permute each row's logits at random, but only inside groups of equal probability.
 
-    A student that copies every logit of its teacher copies the teacher's noise, too. Similar logits, in another order,
-    tell it nearly as much, and differ from step to step, so that it cannot learn the order by heart.
+    A student that copies every logit of its teacher copies the teacher's noise, too. Logits of one group are similar:
+    their order is mostly noise. Here it changes in each step, so the student does not learn it.
 
     Per row i, over the logits j != i, largest first:
 
