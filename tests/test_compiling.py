@@ -1,4 +1,4 @@
-"""torch.compile changes nothing but the speed, and a run goes on where it cannot be had."""
+"""torch.compile changes only the speed, and a run goes on where there is no compiler."""
 
 from __future__ import annotations
 
@@ -130,8 +130,8 @@ def no_dropout(other_vocabulary: Path, tmp_path: Path) -> Path:
 
 
 def trained_alike(run: Run, other: Run) -> bool:
-    """The same loss, and the same embeddings to what the optimiser makes of rounding: it takes a step of full size
-    along gradients that are nothing but rounding, too. There is one dev score, so that no tie of two decides."""
+    """The same loss, and the same embeddings but for rounding. The optimiser magnifies rounding: it takes a full step
+    even where a gradient is nothing but rounding. There is one dev score, so no tie of two scores decides."""
     untrained = SentenceEncoder.load(run.about["training"]["base"]).encode(SENTENCES[:9])
     one, two = (each.encoder().encode(SENTENCES[:9]) for each in (run, other))
     (loss,), (other_loss,) = ([row["contrastive"] for row in each.history] for each in (run, other))
@@ -157,7 +157,7 @@ def test_a_compiled_run_trains_as_one_that_is_not(
     assert found.folder != expected.folder and trained_alike(found, expected)
 
 
-# ---------------------------------------------------------------- where it cannot be had
+# ---------------------------------------------------------------- where there is no compiler
 
 
 def broken(graph: Any, inputs: Any) -> Callable[..., Any]:
@@ -178,7 +178,7 @@ def test_where_the_compiler_fails_the_module_runs_and_one_sentence_says_so(
     assert message.endswith(THE_FIX) and "at length" not in message
 
 
-def test_a_run_without_a_compiler_ends_and_one_sentence_says_how_to_mend_it(
+def test_a_run_without_a_compiler_finishes_and_one_sentence_says_how_to_fix_it(
     no_dropout: Path,
     corpus: Corpus,
     dev: SentencePairs,

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SENTENCES
+from conftest import SENTENCES, as_if_cores
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging
 
 from distillcse_kit.config import POOLINGS
 from distillcse_kit.encoder.loading import load_masked_lm
@@ -58,7 +60,7 @@ def test_a_folder_of_sentence_transformers_keeps_its_pooling(tiny: Path, tmp_pat
     assert SentenceEncoder.load(tmp_path / "theirs").pooling == "avg"
 
 
-def test_poolers_over_several_layers_are_not_written_as_something_else(tiny: Path, tmp_path: Path) -> None:
+def test_poolers_over_several_layers_have_no_modules_file(tiny: Path, tmp_path: Path) -> None:
     SentenceEncoder.load(tiny, "avg_top2").save(tmp_path / "saved")
     assert not (tmp_path / "saved" / "modules.json").exists()
     assert SentenceEncoder.load(tmp_path / "saved").pooling == "avg_top2"
@@ -100,6 +102,54 @@ def test_head_starts_as_bert_does() -> None:
     head = TrainingHead(64)
     assert abs(head[0].weight.std().item() - 0.02) < 0.002 and head[0].bias.abs().max() == 0
     assert head(torch.full((2, 64), 100.0)).abs().max() <= 1
+
+
+@pytest.mark.parametrize("width", [1, 3, 16, 48])
+def test_a_generator_draws_the_head_that_torchs_own_start_gives_with_the_same_seed(width: int) -> None:
+    """By hand: nn.Linear draws its default start, then the weights are drawn again with BERT's deviation."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        linear = torch.nn.Linear(width, width)
+        torch.nn.init.normal_(linear.weight, std=0.02)
+        after = torch.get_rng_state()
+        generator = torch.Generator().manual_seed(7)
+        drawn = TrainingHead(width, generator)
+        assert torch.equal(torch.get_rng_state(), after)  # torch's own generator was left alone
+        assert torch.equal(generator.get_state(), after)
+        torch.manual_seed(7)
+        of_global = TrainingHead(width)
+        assert torch.equal(torch.get_rng_state(), after)
+    for head in (drawn, of_global):
+        assert torch.equal(head[0].weight, linear.weight) and not head[0].bias.any()
+        assert head[0].weight.requires_grad and head[0].bias.requires_grad
+
+
+def test_loading_and_encoding_leave_the_process_as_it_was(tiny: Path, tmp_path: Path) -> None:
+    """Random state, number of threads, progress bars; also where the folder lacks weights, so that they are drawn."""
+    folder = tmp_path / "incomplete"
+    shutil.copytree(tiny, folder)
+    weights = load_file(folder / "model.safetensors")
+    missing = [name for name in weights if "layer.1.attention.self.query.weight" in name]
+    assert len(missing) == 1
+    save_file({k: v for k, v in weights.items() if k not in missing}, folder / "model.safetensors", {"format": "pt"})
+    verbosity = logging.get_verbosity()
+    bars = logging.is_progress_bar_enabled()
+    logging.enable_progress_bar()
+    try:
+        with as_if_cores(2):
+            state = torch.get_rng_state()
+            for source in (tiny, folder):
+                encoder = SentenceEncoder.load(source)
+                encoder.encode(MIXED, batch_size=4)
+                encoder.train().encode(MIXED, batch_size=4)
+                assert torch.equal(torch.get_rng_state(), state)
+            assert torch.get_num_threads() == 2
+        assert logging.get_verbosity() == verbosity and logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        SentenceEncoder.load(tiny)
+        assert not logging.is_progress_bar_enabled()
+    finally:
+        (logging.enable_progress_bar if bars else logging.disable_progress_bar)()
 
 
 def test_masked_lm_and_encoder_share_the_body(tiny: Path) -> None:

@@ -1,7 +1,7 @@
 """A whole training step, and encoding, against transformers and sentence-transformers in float32.
 
-The kit leaves out padding and unread tokens, computes the two views side by side, and may compute in bfloat16. None of
-this may change what is trained, beyond the rounding that is allowed for here.
+The kit leaves out padding and unused tokens, computes the two views side by side, and may compute in bfloat16. None of
+this may change what is trained by more than the rounding allowed here.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def step_of_transformers(
 def step_of_the_kit(
     trainee: Trainee, rows: list[int], settings: TrainingSettings, wanted: DistillationSettings, lower: bool
 ) -> tuple[dict[str, float], dict[str, Tensor]]:
-    """The same as the trainer computes them, inside of ``sharing(2)``. No gradient is one of 0."""
+    """The same as the trainer computes them, inside ``sharing(2)``. A missing gradient counts as 0."""
     batch = trainee.encoder.pad(trainee.encoder.tokenize([CORPUS[row] for row in rows], settings.max_tokens))
     recipe = Recipe(settings, wanted)
     trainee.zero_grad(set_to_none=True)
@@ -144,7 +144,7 @@ def together(gradients: dict[str, Tensor]) -> Tensor:
     return torch.cat([gradients[name].flatten() for name in sorted(gradients)])
 
 
-def trainee_without_chance(settings: TrainingSettings, p: float) -> Trainee:
+def trainee_that_drops_nothing(settings: TrainingSettings, p: float) -> Trainee:
     """In training mode, with cheap dropout that drops nothing.
 
     With p = 0 attention is torch's fused one. With p below 2^-17 every mask is drawn, and is 1 everywhere: then it is
@@ -165,7 +165,7 @@ def trainee_without_chance(settings: TrainingSettings, p: float) -> Trainee:
 def test_a_step_is_that_of_transformers(base: str, p: float, lower: bool) -> None:
     settings = TrainingSettings(base=base, temperature=TEMPERATURE)
     wanted = DistillationSettings(weight=WEIGHT)
-    trainee = trainee_without_chance(settings, p)
+    trainee = trainee_that_drops_nothing(settings, p)
     rows = np.random.default_rng(1).permutation(len(CORPUS)).tolist()
     assert len(rows) == 16
     with sharing(2):
@@ -183,7 +183,7 @@ def test_a_step_is_that_of_transformers(base: str, p: float, lower: bool) -> Non
         assert error < FLOAT32_GRADIENT
 
 
-def test_encode_is_that_of_sentence_transformers_whatever_the_lengths(base: str, tmp_path: Path) -> None:
+def test_encode_is_that_of_sentence_transformers_for_all_lengths(base: str, tmp_path: Path) -> None:
     library = pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed")
     encoder = SentenceEncoder.load(base)
     theirs = library.SentenceTransformer(str(encoder.save(tmp_path / "saved")), device="cpu")

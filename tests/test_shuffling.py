@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
 import torch
+from conftest import as_if_cores
 from torch import Tensor
 
 from distillcse_kit.errors import KitError
+from distillcse_kit.fast.threads import MOST_ELEMENTS
+from distillcse_kit.method import shuffling
 from distillcse_kit.method.losses import cosine_matrix, distillation_loss, off_diagonal
 from distillcse_kit.method.shuffling import (
     fixed_group_shuffle,
@@ -17,6 +21,7 @@ from distillcse_kit.method.shuffling import (
     group_p_assignments,
     group_p_shuffle,
     number_of_groups,
+    plain_group_p,
     rank_band_shuffle,
 )
 
@@ -231,7 +236,7 @@ def test_a_share_so_small_that_each_logit_is_a_group_changes_nothing() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_ties_zeros_of_both_signs_and_infinities_are_ranked_by_column(dtype: torch.dtype) -> None:
-    """A band of one rank changes nothing; a band of two swaps what stands at these ranks."""
+    """A band of one rank changes nothing; a band of two swaps the two logits."""
     values = torch.tensor([0.5, -0.0, 0.0, -torch.inf, 0.5, -0.25, 0.25, -torch.inf], dtype=dtype)
     cosines = values.repeat(8, 1)
     for start in range(7):
@@ -241,3 +246,105 @@ def test_ties_zeros_of_both_signs_and_infinities_are_ranked_by_column(dtype: tor
     assert two == {tuple(values.tolist())}  # the two largest of the last row are equal: swapping them changes nothing
     swapped = {rank_band_shuffle(cosines, 1, 3, torch.Generator().manual_seed(s))[7][6].item() for s in range(20)}
     assert swapped == {0.25, 0.5}
+
+
+# ---------------------------------------------------------------- the plain form and the fast one
+
+
+def awkward(kind: str, n: int, seed: int) -> Tensor:
+    """Logits that are hard to sort, float64 [N, N]."""
+    random = torch.randn(n, n, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    if kind == "ties":
+        return (2 * random).round() / 2
+    if kind == "zeros and infinities":
+        random[:, ::3], random[:, 1::3] = 0.0, -0.0
+        random[:, ::7] = -math.inf
+        random[:, 1:2] = 0.5
+    return random
+
+
+def drawn(shuffle: Callable[[torch.Generator | None], Tensor], seed: int | None) -> tuple[Tensor, Tensor]:
+    """The result, and the state of the generator after it: one of its own, or torch's for None."""
+    if seed is not None:
+        generator = torch.Generator().manual_seed(seed)
+        return shuffle(generator), generator.get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        return shuffle(None), torch.get_rng_state()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", ["normal", "ties", "zeros and infinities"])
+@pytest.mark.parametrize("n", [1, 2, 3, 17, 64])
+def test_the_plain_form_gives_the_same_numbers_from_the_same_draws(n: int, kind: str, dtype: torch.dtype) -> None:
+    moved = False
+    for seed in (0, 1, None):
+        matrix = awkward(kind, n, seed or 0).to(dtype)
+        for p in (1.0, 0.3, 0.1, 1e-3, 1e-9):
+            for temperature in (1.0, 0.05):
+                fast, state = drawn(lambda g: group_p_shuffle(matrix, p, temperature, g), seed)  # noqa: B023
+                for form in (plain_group_p, lambda *given: group_p_shuffle(*given, fast=False)):
+                    plain, after = drawn(lambda g: form(matrix, p, temperature, g), seed)  # noqa: B023
+                    assert plain.dtype == dtype and torch.equal(plain, fast) and torch.equal(after, state)
+                moved |= not torch.equal(fast, matrix)
+    assert moved == (n > 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["normal", "ties", "zeros and infinities"])
+def test_the_other_functions_have_the_same_plain_form(kind: str, dtype: torch.dtype) -> None:
+    for n in (3, 20, 64):
+        matrix = awkward(kind, n, n).to(dtype)
+        for shuffle in (
+            lambda g, fast: fixed_group_shuffle(matrix, 6, g, fast=fast),  # noqa: B023
+            lambda g, fast: rank_band_shuffle(matrix, 1, 9, g, fast=fast),  # noqa: B023
+            lambda g, fast: group_p_assignments(matrix, 0.1, 0.5, fast=fast),  # noqa: B023
+            lambda g, fast: group_mean(matrix, 0.1, 0.5, 0.05, fast=fast),  # noqa: B023
+        ):
+            for seed in (0, None):
+                fast, plain = (drawn(lambda g: shuffle(g, way), seed) for way in (True, False))  # noqa: B023
+                assert torch.equal(fast[0], plain[0]) and torch.equal(fast[1], plain[1])
+
+
+def test_the_plain_forms_do_not_sort_packed_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = cosines(6)
+    monkeypatch.setattr("distillcse_kit.fast.sorting._sorted", lambda keys: pytest.fail("packed"))
+    for plain in (
+        lambda: plain_group_p(matrix, 0.3),
+        lambda: group_p_shuffle(matrix, 0.3, fast=False),
+        lambda: group_p_assignments(matrix, 0.3, fast=False),
+        lambda: group_mean(matrix, 0.3, fast=False),
+        lambda: fixed_group_shuffle(matrix, 2, fast=False),
+        lambda: rank_band_shuffle(matrix, 0, 3, fast=False),
+    ):
+        plain()
+    with pytest.raises(pytest.fail.Exception, match="packed"):
+        group_p_shuffle(matrix, 0.3)
+
+
+@pytest.mark.parametrize("call", ["group_p", "plain group_p", "assignments", "mean", "fixed", "band"])
+def test_small_matrices_are_shuffled_on_one_core(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen where the softmax or the sort is asked for; the cores are given back, after an error as well."""
+    shuffle = {
+        "group_p": lambda matrix: group_p_shuffle(matrix, 0.3),
+        "plain group_p": lambda matrix: group_p_shuffle(matrix, 0.3, fast=False),
+        "assignments": lambda matrix: group_p_assignments(matrix, 0.3),
+        "mean": lambda matrix: group_mean(matrix, 0.3),
+        "fixed": lambda matrix: fixed_group_shuffle(matrix, 4),
+        "band": lambda matrix: rank_band_shuffle(matrix, 0, 4),
+    }[call]
+    seen: list[int] = []
+    real = shuffling.require_square
+
+    def noted(name: str, matrix: Tensor) -> None:
+        seen.append(torch.get_num_threads())
+        real(name, matrix)
+
+    monkeypatch.setattr(shuffling, "require_square", noted)
+    with as_if_cores(3):
+        shuffle(cosines(9))
+        assert torch.get_num_threads() == 3
+        with pytest.raises(KitError, match="square"):
+            shuffle(torch.ones(3, 4))
+        assert seen == [1, 1] and torch.get_num_threads() == 3
+    assert MOST_ELEMENTS == 1_024**2

@@ -1,4 +1,4 @@
-"""Work in threads: the order of its results, its share of the cores, and how it stops."""
+"""Work in threads: the order of the results, how the cores are shared, and how the work stops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from conftest import as_if_cores
 
 from distillcse_kit.fast import threads as module
-from distillcse_kit.fast.threads import MOST_THREADS, in_threads, sharing
+from distillcse_kit.fast.threads import MOST_ELEMENTS, MOST_THREADS, in_threads, one_thread, sharing
 
 PATIENCE = 30.0  # seconds after which a wait for another thread has failed; no result depends on it
 
@@ -80,7 +80,7 @@ def test_works_run_here_outside_of_sharing_with_one_piece_and_with_one_core() ->
 
 
 def test_sharing_belongs_to_one_thread() -> None:
-    """A work that has works of its own does them where it is: its share is one."""
+    """A work that has works of its own does them in its own thread."""
     with sharing(2):
         for inner in in_threads([lambda: (threads_used(), threading.get_ident())] * 3):
             assert inner[0] == {inner[1]} != {threading.get_ident()}
@@ -156,6 +156,31 @@ def test_an_exception_inside_of_sharing_leaves_the_cores_as_they_were() -> None:
     assert torch.get_num_threads() == 4 and runs_here()
 
 
+def test_one_thread_is_for_small_matrices_and_gives_the_cores_back() -> None:
+    small, large = torch.empty(1_024, 1_024), torch.empty(MOST_ELEMENTS + 1, dtype=torch.int8)
+    with one_thread(small):
+        assert torch.get_num_threads() == 1
+        with one_thread(small):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 4
+    with one_thread(large):
+        assert torch.get_num_threads() == 4
+    with one_thread(torch.empty(3, 3, device="meta")):  # as on a GPU
+        assert torch.get_num_threads() == 4
+    with pytest.raises(KeyError), one_thread(small):
+        raise KeyError
+    assert torch.get_num_threads() == 4
+
+
+def test_one_thread_inside_of_sharing_gives_the_share_back() -> None:
+    with sharing(2):
+        with one_thread(torch.empty(2)):
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 2 and not runs_here()
+    assert torch.get_num_threads() == 4
+
+
 # ---------------------------------------------------------------- beginning and stopping
 
 
@@ -174,8 +199,8 @@ def test_works_are_begun_a_few_ahead_only() -> None:
 
 
 class Stuck:
-    """Ten works for two threads. The first ends at once; those after it wait until somebody stops, and the fifth is
-    handed out when both threads are stuck in the second and the third: from then on the fourth cannot have begun.
+    """Ten works for two threads. The first ends at once; those after it wait until somebody stops. The fifth is handed
+    out when both threads are stuck in the second and the third, so that the fourth cannot have begun by then.
 
     Args:
         first: what the first work does.
@@ -192,7 +217,7 @@ class Stuck:
             self.stopped.set()
             wait(futures)  # type: ignore[arg-type]
 
-        # Who stops cancels what has not begun, and waits for the rest: the works end only then.
+        # The caller that stops cancels what has not begun, and waits for the rest: the works end only then.
         monkeypatch.setattr(module, "wait", waits)
 
     def works(self) -> Iterator[Callable[[], None]]:
@@ -211,15 +236,15 @@ class Stuck:
         self.ended[number].set()
 
     def check(self) -> None:
-        """Three works have begun, and whoever stopped has waited for them; seven will never begin."""
+        """Three works have begun, and the caller has waited for them; the other seven never begin."""
         assert self.handed_out == 5
         assert self.ended[1].is_set() and self.ended[2].is_set()
         with sharing(2):
-            list(in_threads([int] * 8))  # the threads have taken on what was left for them
+            list(in_threads([int] * 8))  # the threads have done all that was left for them
         assert [event.is_set() for event in self.begun] == [True] * 3 + [False] * 7
 
 
-def test_who_stops_asking_stops_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_caller_that_stops_asking_stops_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = Stuck(monkeypatch, lambda: None)
     with sharing(2):
         found = in_threads(stuck.works())

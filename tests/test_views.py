@@ -1,4 +1,4 @@
-"""The two views of a batch: whatever the threads, they and their gradients are those of two ordinary passes."""
+"""The two views of a batch: with any number of threads, they and their gradients are those of two ordinary passes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def batch(encoder: SentenceEncoder) -> Batch:
 
 
 def some_loss(first: Tensor, second: Tensor) -> Tensor:
-    """A function of both views in which they are not alike."""
+    """A function of both views that treats them differently."""
     weights = torch.linspace(-1, 1, first.numel()).view(first.shape)
     return (weights * first.float()).sum() + (weights.flip(0) * second.float().pow(2)).sum() + (first * second).sum()
 
@@ -57,7 +57,7 @@ def gradients(model: nn.Module, loss: Tensor) -> dict[str, Tensor | None]:
 
 
 def computed(encoder: SentenceEncoder, batch: Batch, cores: int, shared: bool, seed: int = 11) -> list[Tensor]:
-    """The views and all gradients there are, with so many cores, shared between two threads or not."""
+    """The views and all gradients, computed on so many cores, shared between two threads or not."""
     torch.set_num_threads(cores)
     torch.manual_seed(seed)
     with sharing(2) if shared else nullcontext():
@@ -67,7 +67,7 @@ def computed(encoder: SentenceEncoder, batch: Batch, cores: int, shared: bool, s
 
 
 def by_hand(encoder: SentenceEncoder, batch: Batch, seed: int) -> Views:
-    """Two ordinary passes, one after the other, under the two streams of masks that belong to the seed."""
+    """Two ordinary passes, one after the other, with the two streams of masks that the seed gives."""
     torch.manual_seed(seed)
     streams = torch.randint(2**63 - 1, (2,)).tolist()
     passes = []
@@ -80,7 +80,7 @@ def by_hand(encoder: SentenceEncoder, batch: Batch, seed: int) -> Views:
 def close(
     found: dict[str, Tensor | None], expected: dict[str, Tensor | None], relative: float = 1e-5, absolute: float = 1e-5
 ) -> None:
-    """To rounding. No gradient is one of 0, and that of a key's bias is 0 but for rounding."""
+    """Equal to rounding. A missing gradient counts as 0; that of a key's bias is 0 but for rounding."""
     assert found.keys() == expected.keys()
     for name in found:
         one, other = found[name], expected[name]
@@ -90,12 +90,12 @@ def close(
             assert (one - other).norm() <= relative * other.norm() + absolute, name
 
 
-# ---------------------------------------------------------------- whatever the threads
+# ---------------------------------------------------------------- any number of threads
 
 
 @pytest.mark.parametrize("lower", [False, True])
 def test_views_and_gradients_do_not_depend_on_the_threads(encoder: SentenceEncoder, batch: Batch, lower: bool) -> None:
-    """To the last bit, where each pass has one core; to rounding, where one pass after the other has both."""
+    """To the last bit where each pass has one core; to rounding where both cores do one pass after the other."""
     with torch.autocast("cpu", torch.bfloat16, enabled=lower):
         expected = computed(encoder, batch, 1, False)
         for cores, shared in ((1, True), (2, True), (3, True), (2, True), (2, True), (1, False)):
@@ -156,7 +156,7 @@ def test_a_loss_of_one_view_has_the_gradient_of_that_pass(encoder: SentenceEncod
         close(gradients(encoder, two_views(encoder, batch)[used].pow(3).sum()), expected)
 
 
-def test_gradients_add_to_those_that_are_there(encoder: SentenceEncoder, batch: Batch) -> None:
+def test_gradients_add_to_those_of_the_step_before(encoder: SentenceEncoder, batch: Batch) -> None:
     with sharing(2):
         once = gradients(encoder, some_loss(*by_hand(encoder, batch, 5)))
         doubled = {name: None if gradient is None else 2 * gradient for name, gradient in once.items()}
@@ -204,7 +204,7 @@ def test_autocast_goes_into_the_threads(encoder: SentenceEncoder, batch: Batch, 
 
 
 class Counted(nn.Module):
-    """A model of a sentence's numbers that notes what it is asked."""
+    """A small model that notes the shapes of its inputs."""
 
     def __init__(self, dropout: float) -> None:
         super().__init__()
@@ -253,7 +253,7 @@ def same(first: list[Tensor], second: list[Tensor]) -> bool:
 
 
 def of_stream(seed: int, masks: int) -> list[Tensor]:
-    """By hand: 16 bits of the generator decide an element, which is dropped with the lower half of their values."""
+    """By hand: 16 bits of the generator decide an element, dropped if they are in the lower half of their range."""
     stream = np.random.SFC64(seed)
     found = []
     for _ in range(masks):
@@ -303,7 +303,7 @@ def in_another_thread(work: Callable[[], None]) -> threading.Thread:
 
 
 def test_threads_do_not_share_a_stream() -> None:
-    """Two threads in turn, each with a stream of its own; and one without, while this one has one."""
+    """Two threads take turns, each with a stream of its own; then another has none while this one has one."""
     theirs: list[Tensor] = []
     go, went = threading.Event(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""What makes a vector of a sentence: loading, pooling, saving."""
+"""How a sentence becomes a vector: loading, pooling, saving."""
 
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 

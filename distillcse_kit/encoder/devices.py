@@ -8,14 +8,14 @@ from distillcse_kit.config import Precision
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 arithmetic is native on the device (emulation would be slower than float32)."""
+    """Whether the device itself computes in bfloat16 (emulated, it would be slower than float32)."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def use_bfloat16(precision: Precision, device: torch.device) -> bool:
-    """What a precision setting means on a device: "auto" is bfloat16 where it is native."""
+    """Whether a precision setting means bfloat16 on a device; "auto" does where the device computes in it."""
     return precision == "bfloat16" or (precision == "auto" and computes_in_bfloat16(device))
 
 

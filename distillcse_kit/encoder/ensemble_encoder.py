@@ -1,4 +1,4 @@
-"""Several encoders read as one: the raw teacher ensemble of the paper's Table 5."""
+"""Several encoders used as one: the raw teacher ensemble of the paper's Table 5."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from distillcse_kit.errors import KitError
 
 
 class EnsembleEncoder:
-    """Several encoders as one: the raw teacher ensemble of the paper's Table 5, with ``encode``.
+    """Several encoders as one, with ``encode``: its cosines are the weighted mean of the teachers' cosines.
 
-    The cosine of two of its embeddings is the (weighted) mean of the teachers' cosines.
+    Args:
+        encoders: the teachers.
+        weights: one of 0 or more for each encoder, scaled to sum to 1; None weighs all alike.
+
+    Raises:
+        KitError: no encoder, or weights that do not fit.
     """
 
     def __init__(self, encoders: Sequence[SentenceEncoder], weights: Sequence[float] | None = None) -> None:

@@ -17,8 +17,8 @@ _ST_POOLING_MODES = {"cls": "cls", "cls_before_pooler": "cls", "avg": "mean"}
 def sentence_transformers_files(pooling: Pooling, width: int, max_tokens: int) -> dict[str, Any]:
     """The small JSON files that tell sentence-transformers how to pool.
 
-    Without them a BERT folder would be loaded there with mean pooling. Poolers over several layers have no equal
-    there: for those the folder says "unsupported" in our own file and leaves modules.json out.
+    Without them it would load a BERT folder with mean pooling. It has nothing like the poolers over several layers: for
+    those, only our own file names the pooling, and modules.json is left out.
     """
     files: dict[str, Any] = {"distillcse.json": {"pooling": pooling}}
     if pooling not in _ST_POOLING_MODES:

@@ -25,18 +25,26 @@ _MODEL_FILES = ("*.safetensors", "config.json", "tokenizer*", "vocab*", "distill
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Loading without progress bars, and without a report on the masked-LM head that an encoder leaves behind."""
-    verbosity = transformers_logging.get_verbosity()
+    """Load or save without progress bars, and without a report on the masked-LM head that an encoder leaves behind.
+
+    Afterwards transformers reports and shows bars as it did before.
+    """
+    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
         transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
 
 
 def load_masked_lm(source: str | Path) -> PreTrainedModel:
-    """The same source as ``SentenceEncoder.load`` with its masked-LM head, for the auxiliary loss."""
+    """The same source as ``SentenceEncoder.load`` with its masked-LM head, for the auxiliary loss.
+
+    A source without such a head gets one that torch's global generator draws.
+    """
     path = MICRO if str(source) == "micro" else Path(source)
     where = str(path) if path.is_dir() else str(source)
     with quietly():

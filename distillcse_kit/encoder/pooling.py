@@ -10,7 +10,7 @@ from distillcse_kit.config import POOLINGS, Pooling, choose
 
 
 def pool(hidden_states: Sequence[Tensor], attention_mask: Tensor, pooling: Pooling) -> Tensor:
-    """Token states of all layers -> one vector a sentence.
+    """Pool the token states of all layers into one vector a sentence.
 
         cls, cls_before_pooler    h_last[CLS] (they differ in training: only "cls" has a head)
         avg                       mean over tokens of h_last

@@ -35,10 +35,16 @@ from distillcse_kit.store import new_folder
 
 
 class TrainingHead(nn.Sequential):
-    """SimCSE's Linear + tanh over the [CLS] state, [N, d] -> [N, d]: used in training, dropped at evaluation."""
+    """SimCSE's Linear + tanh over the [CLS] state, [N, d] -> [N, d]: used in training, dropped at evaluation.
+
+    Args:
+        width: d.
+        generator: draws the weights, on the CPU; None takes torch's global one. A seed gives the same weights in both.
+    """
 
     def __init__(self, width: int, generator: torch.Generator | None = None) -> None:
         linear = nn.utils.skip_init(nn.Linear, width, width)
+        # nn.Linear would draw its own start first; draw as many numbers, so that a seed keeps giving the same head.
         torch.rand(width * width + width, generator=generator)
         nn.init.normal_(linear.weight, std=0.02, generator=generator)
         nn.init.zeros_(linear.bias)
@@ -46,27 +52,59 @@ class TrainingHead(nn.Sequential):
 
 
 class SentenceEncoder(nn.Module):
-    """Tokenizer, transformer and pooler; ``encode`` gives the embeddings that are evaluated, without any head.
+    """A sentence encoder: tokenizer, transformer and pooler, without any head.
+
+        h = pool(transformer(tokens(sentence)))        sim(a, b) = cos(h_a, h_b)
+
+    =========  =========  ===============================================================================
+    Input      Shape      Meaning
+    =========  =========  ===============================================================================
+    sentences  n strings  of any length; cut where the transformer has no positions left
+    pooling    a name     one of ``POOLINGS``: "cls" as in the paper, or a mean of token states
+    fast       a switch   leave padding and unread tokens out; False is transformers' own forward pass
+    =========  =========  ===============================================================================
+
+    When to use it: to embed and compare sentences, with the encoder that ships with the kit ("micro"), one you trained,
+    or any BERT-like model of the hub. Calling it as a module gives the embeddings [N, d] of a padded batch, with
+    gradient. Saved folders open in sentence-transformers as well.
+
+    Reference: section 2 of the paper ([CLS] pooling; the head of training is dropped).
 
     Attributes:
         model: the Hugging Face encoder.
         tokenizer: its tokenizer.
         pooling: one of ``POOLINGS``.
         name: what it was loaded from, for messages.
+        fast: take the faster ways of the package ``fast``. The embeddings are the same, to rounding.
+
+    Example:
+        >>> from distillcse_kit import SentenceEncoder
+        >>> encoder = SentenceEncoder.load("micro")
+        >>> sentences = ["A man is playing a guitar.", "Someone plays the guitar.", "The stock market fell."]
+        >>> embeddings = encoder.encode(sentences, normalize_embeddings=True)
+        >>> embeddings.shape
+        (3, 192)
+        >>> cosines = embeddings @ embeddings.T
+        >>> bool(cosines[0, 1] > cosines[0, 2])
+        True
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: Any, pooling: Pooling = "cls", name: str = "") -> None:
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: Any, pooling: Pooling = "cls", name: str = "", fast: bool = True
+    ) -> None:
         super().__init__()
         choose("pooling", pooling, POOLINGS)
         self.model, self.tokenizer, self.pooling, self.name = model, tokenizer, pooling, name
+        self.fast = fast
 
     @classmethod
-    def load(cls, source: str | Path = "micro", pooling: Pooling | None = None) -> SentenceEncoder:
-        """Load an encoder.
+    def load(cls, source: str | Path = "micro", pooling: Pooling | None = None, fast: bool = True) -> SentenceEncoder:
+        """Load an encoder. torch's random state stays as it was.
 
         Args:
             source: "micro", a folder with config.json, a tokenizer and safetensors, or a hub name.
             pooling: None takes what the folder says (as this kit and sentence-transformers write it), else "cls".
+            fast: False computes with transformers' own forward pass, without threads.
 
         Raises:
             KitError: the folder is missing, incomplete, damaged, or has pickle weights only; the hub cannot be reached.
@@ -80,7 +118,8 @@ class SentenceEncoder(nn.Module):
             raise KitError(f"There is no model folder {source}; give an existing folder, a hub name, or 'micro'.")
         where = str(path) if path.is_dir() else str(source)
         try:
-            with quietly():
+            # A model that lacks some weights has them drawn; the reader's random numbers must not change by that.
+            with quietly(), torch.random.fork_rng(devices=[]):
                 config = AutoConfig.from_pretrained(where, trust_remote_code=False)
                 tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
                 extra = {"add_pooling_layer": False} if config.model_type in ("bert", "roberta", "xlm-roberta") else {}
@@ -93,7 +132,7 @@ class SentenceEncoder(nn.Module):
                 f"The {kind} {source} could not be loaded ({one_line(error)}); "
                 "give a folder with config.json, a tokenizer and model.safetensors, or a hub name that can be reached."
             ) from error
-        return cls(model, tokenizer, pooling or stored_pooling(path), name=str(source))
+        return cls(model, tokenizer, pooling or stored_pooling(path), name=str(source), fast=fast)
 
     @property
     def width(self) -> int:
@@ -102,6 +141,7 @@ class SentenceEncoder(nn.Module):
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return self.model.device
 
     @property
@@ -113,7 +153,7 @@ class SentenceEncoder(nn.Module):
         return min(limits)
 
     def fingerprint(self) -> str:
-        """A hash of all weights, the pooling and the vocabulary: the same encoder has the same one."""
+        """A hash of all weights, the pooling and the vocabulary: two encoders with the same hash are the same."""
         digest = hashlib.sha256(f"{self.pooling} {self.max_tokens}".encode())
         digest.update(json.dumps(sorted(self.tokenizer.get_vocab().items())).encode())
         for name, weight in sorted(self.model.state_dict().items()):
@@ -123,7 +163,7 @@ class SentenceEncoder(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Token ids and attention mask [N, L] -> embeddings [N, d] with gradient, without a head."""
-        if is_like_bert(self.model):
+        if self.fast and is_like_bert(self.model):
             if self.pooling in ("cls", "cls_before_pooler"):
                 return cls_state(self.model, batch)
             states = hidden_states(self.model, batch)
@@ -153,14 +193,17 @@ class SentenceEncoder(nn.Module):
         show_progress_bar: bool | None = None,
         precision: Precision = "float32",
     ) -> np.ndarray:
-        """Embed sentences: evaluation mode, no head, no cut at the training length.
+        """Embed sentences: in evaluation mode, without a head, not cut at the length of training.
 
         Args:
             sentences: n texts.
-            batch_size: sentences a batch; batches hold sentences of like length.
-            normalize_embeddings: scale each to length 1.
+            batch_size: sentences a batch; a batch holds sentences of similar length.
+            normalize_embeddings: scale each embedding to length 1.
             show_progress_bar: None shows one for more than 100 batches.
-            precision: "float32", "bfloat16", or "auto".
+            precision: "float32", "bfloat16", or "auto" (bfloat16 where the processor computes in it).
+
+        Raises:
+            KitError: ``sentences`` is one string, not a list.
 
         Returns:
             float32 [n, d], in the order of ``sentences``.
@@ -181,7 +224,7 @@ class SentenceEncoder(nn.Module):
     ) -> np.ndarray:
         """``encode`` for sentences that are already token ids of this encoder's tokenizer."""
         result = np.zeros((len(token_ids), self.width), dtype=np.float32)
-        # Longest first: padding is least, and a batch that does not fit in memory fails at once.
+        # Longest first: there is little padding, and a batch that does not fit in memory fails at once.
         order = np.argsort([-len(ids) for ids in token_ids], kind="stable")
         batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
         shown = len(batches) > 100 if show_progress_bar is None else show_progress_bar
@@ -198,7 +241,7 @@ class SentenceEncoder(nn.Module):
         was_training = self.training
         self.eval()
         try:
-            with sharing(len(batches) if self.device.type == "cpu" else 1):
+            with sharing(len(batches) if self.fast and self.device.type == "cpu" else 1):
                 found = in_threads(partial(embed, rows) for rows in batches)
                 for rows in tqdm(batches, desc="encode", disable=not shown, leave=False):
                     result[rows] = next(found)
@@ -207,7 +250,7 @@ class SentenceEncoder(nn.Module):
         return result
 
     def save(self, path: str | Path) -> Path:
-        """Write a folder that this kit, transformers and sentence-transformers load (safetensors, right pooling)."""
+        """Write a folder that this kit, transformers and sentence-transformers can load, with the right pooling."""
         path = Path(path)
         with new_folder(path) as folder:
             self.save_into(folder)
@@ -215,8 +258,9 @@ class SentenceEncoder(nn.Module):
 
     def save_into(self, folder: Path) -> None:
         """Write the files of ``save`` into an existing folder."""
-        self.model.save_pretrained(folder, safe_serialization=True)
-        self.tokenizer.save_pretrained(folder)
+        with quietly():
+            self.model.save_pretrained(folder, safe_serialization=True)
+            self.tokenizer.save_pretrained(folder)
         for name, content in sentence_transformers_files(self.pooling, self.width, self.max_tokens).items():
             file = folder / name
             file.parent.mkdir(exist_ok=True)

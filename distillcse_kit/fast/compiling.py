@@ -1,9 +1,10 @@
-"""``torch.compile`` for the runs that it repays, and a plain word where it cannot be had.
+"""``torch.compile`` for long runs on a GPU, and a plain message where there is no compiler.
+
+Measured (`distillcse bench --gpu`): TODO
 
 Compiling takes a minute. On a GPU, runs of thousands of steps win it back many times over. On a processor it does not
-pay for encoders of this size: nearly all of a step is matrix products, which it leaves to the same library, and
-dropout masks are dearer in compiled code than those of ``dropout.py`` (measured: a step of the micro encoder takes a
-quarter longer).
+pay for encoders of this size. Nearly all of a step is matrix products, which compiled code leaves to the same library,
+and its dropout masks cost more than those of ``dropout.py``: a step of the micro encoder takes a quarter longer.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ STEPS_THAT_REPAY = 2_000
 
 
 def repays(settings: TrainingSettings, device: torch.device) -> bool:
-    """Whether a run is compiled: as its setting says, and for "auto" on a GPU if the run is long."""
+    """Whether to compile a run: as its setting says; "auto" compiles long runs on a GPU."""
     if settings.compile == "auto":
         return device.type == "cuda" and settings.steps >= STEPS_THAT_REPAY
     return settings.compile == "on"
 
 
 class Compiled:
-    """A module that is compiled when it is first called; all else of it is as it was.
+    """A module that is compiled when it is first called; apart from that it is the module itself.
 
-    If no compiler is found, or it fails, one sentence says so and the module runs as it is.
+    If there is no compiler, or it fails, one sentence says so and the module runs as it is.
     """
 
     def __init__(self, module: torch.nn.Module, backend: str | Callable[..., Any] = "inductor") -> None:
@@ -40,7 +41,7 @@ class Compiled:
         try:
             return self._call(*arguments)
         except torch._dynamo.exc.TorchDynamoException as error:
-            result = self._module(*arguments)  # an error of the module's own is raised here, and not put down to torch
+            result = self._module(*arguments)  # an error of the module itself is raised here, not blamed on torch
             lines = [line.strip() for line in str(error).splitlines()]
             reason = next((line for line in lines if line and not line.endswith("raised:")), type(error).__name__)
             tqdm.write(

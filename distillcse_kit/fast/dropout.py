@@ -1,7 +1,9 @@
 """Dropout whose masks are cheap on a processor.
 
-torch draws one random number for each element, one after the other, which is a tenth of a training step and more. Here
-one draw of 64 bits, by a quicker generator, decides four elements. What is dropped is a share p to within 1 / 131,072.
+Measured (`distillcse bench --tricks`): TODO
+
+torch draws one random number for each element, one after the other: a tenth of a training step and more. Here one draw
+of 64 bits, by a quicker generator, decides four elements. The share that is dropped is p to within 1 / 131,072.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ _here = threading.local()  # .stream: what draws the masks in this thread
 
 @contextmanager
 def mask_stream(seed: int) -> Iterator[None]:
-    """Inside, all masks of this thread come from one stream, which the seed decides alone."""
+    """Inside, all masks of this thread come from one stream, which depends on the seed alone."""
     outer = getattr(_here, "stream", None)
     _here.stream = np.random.SFC64(seed)
     try:
@@ -35,8 +37,9 @@ def mask_stream(seed: int) -> Iterator[None]:
 def dropout_mask(shape: torch.Size, p: float, dtype: torch.dtype = torch.float32) -> Tensor:
     """Independent elements, 0 with probability p and 1 / (1 - p) otherwise.
 
-    They come from the thread's ``mask_stream``; outside of one, torch's global generator seeds a new stream.
-    p, below 1, is rounded to a multiple of 2^-16, and the rounded one scales, so that the mean is exactly 1.
+    They come from the thread's ``mask_stream``. Outside of one, torch's global generator is drawn from, as nn.Dropout
+    does, to seed a new stream. p, below 1, is rounded to a multiple of 2^-16; the scale follows the rounded p, so the
+    mean is exactly 1.
     """
     dropped = min(round(p * _LEVELS), _LEVELS - 1)
     stream = getattr(_here, "stream", None) or np.random.SFC64(int(torch.randint(2**63 - 1, ())))
@@ -49,7 +52,7 @@ def dropout_mask(shape: torch.Size, p: float, dtype: torch.dtype = torch.float32
 
 
 class CheapDropout(nn.Dropout):
-    """``nn.Dropout`` with masks of ``dropout_mask``; on other devices than a processor, ``nn.Dropout`` itself."""
+    """``nn.Dropout`` with the masks of ``dropout_mask`` on a processor; elsewhere ``nn.Dropout`` itself."""
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or self.p in (0, 1) or input.device.type != "cpu":

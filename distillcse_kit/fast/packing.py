@@ -1,15 +1,18 @@
-"""A BERT without the work that nobody reads: padding, and in the last layer every token but [CLS].
+"""A BERT without the work whose result is not used: padding, and in the last layer every token but [CLS].
 
-**Padding.** The tokens of a batch stand one after the other, [T, d] instead of [N, L, d]; only attention, which needs
-them sentence by sentence, sees all of the padding. Sentences of a training batch are drawn at random, whatever their
-lengths, so that a third of a padded batch is padding.
+Measured (`distillcse bench --tricks`): TODO
 
-**Last layer.** Where [CLS] is the embedding, the other tokens matter there through their keys and values alone: their
-queries, attention outputs and feed-forward states are left out. Their keys and values are only ever asked by one query
-a head, so that the projection moves from the tokens to that query, and to the sum that it reads. This saves nearly all
-of the layer's 12 d^2 products a token: a third of all in an encoder of 3 layers, a twelfth in one of 12.
+**Padding.** The tokens of a batch stand one after the other, [T, d] instead of [N, L, d]. Only attention, which needs
+them sentence by sentence, still sees the padding. The sentences of a training batch have random lengths, so a third of
+a padded batch is padding.
 
-States and gradients are the same as those of ``transformers``' forward pass, to rounding.
+**Last layer.** Where [CLS] is the embedding, the other tokens matter in the last layer only through their keys and
+values. Their queries, attention outputs and feed-forward states are left out. Each head reads the keys and values with
+one query only. So the projection is applied to that query, and to the sum that it reads, instead of to every token.
+This saves nearly all of the layer's 12 d^2 products a token: a third of all in an encoder of 3 layers, a twelfth in one
+of 12.
+
+States and gradients are the same as those of transformers' forward pass, to rounding.
 """
 
 from __future__ import annotations
@@ -59,7 +62,7 @@ def hidden_states(model: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]
         model, batch: as for ``cls_state``.
 
     Returns:
-        The embedding's and each layer's output, [N, L, d]. What stands in the place of padding means nothing.
+        The output of the embedding and of each layer, [N, L, d]. The values at padding mean nothing.
     """
     mask = batch["attention_mask"]
     layout = Layout(mask, model.config.num_attention_heads)
@@ -70,7 +73,7 @@ def hidden_states(model: Any, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]
 
 
 class Layout:
-    """Where the T tokens of a batch stand among its N x L places, as a whole and head by head.
+    """Where the T tokens of a batch stand among its N x L places, for the whole state and for each head.
 
     Args:
         mask: [N, L], 1 for tokens and 0 for padding.
@@ -104,10 +107,10 @@ class Layout:
 
 
 def _rounded_up(tokens: Tensor) -> Tensor:
-    """The places of all tokens, and of as much padding as makes their number a multiple of ``ROUND``, if there is it.
+    """The places of all tokens, and of enough padding to make their number a multiple of ``ROUND``, as far as it lasts.
 
-    The matrix library prepares a kernel for each shape it meets, and keeps it: with a number of tokens that is never
-    the same twice, that would cost time and megabytes at every step.
+    The matrix library prepares a kernel for each shape it meets, and keeps it. If the number of tokens were never the
+    same twice, that would cost time and megabytes at every step.
     """
     missing = -int(tokens.sum()) % ROUND
     taken = tokens.clone()
@@ -116,10 +119,11 @@ def _rounded_up(tokens: Tensor) -> Tensor:
 
 
 class _Pick(torch.autograd.Function):
-    """``rows[chosen]``, whose gradient is a copy, where torch would add up row by row.
+    """``rows[chosen]`` with a gradient that is copied; torch would add it up row by row.
 
-    ``back`` says for each row which one of those chosen hands its gradient on: where padding repeats a row, its
-    gradient there is 0. Without ``back`` no row is chosen twice, and rows not chosen have a gradient of 0.
+    A row may be chosen more than once, because padding repeats it. ``back`` names, for each row, the one copy that has
+    its gradient; at padding the gradient is 0. Without ``back`` no row is chosen twice, and rows that are not chosen
+    have a gradient of 0.
     """
 
     @staticmethod
@@ -174,17 +178,17 @@ def _cls_of_layer(layer: Any, hidden: Tensor, layout: Layout) -> Tensor:
 
 
 def _lower(hidden: Tensor) -> Tensor:
-    """In autocast's precision: rounded once here, not by each projection that reads it."""
+    """The states in autocast's precision: rounded once here, not by each projection that reads them."""
     kind = hidden.device.type
     return hidden.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else hidden
 
 
 def _attend(parts: Any, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor) -> Tensor:
-    """Attention with dropout, [N, H, l, d / H]; ``allowed``, [N, 1, 1, L], is False at padding."""
+    """Attention with dropout: [N, H, L, d / H]; ``allowed``, [N, 1, 1, L], is False at padding."""
     dropout = parts.dropout.p if parts.training else 0.0
     if not dropout or query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, key, value, allowed, dropout, scale=parts.scaling)
-    # torch's fused attention has no dropout on a processor; written out, it can use the module's own.
+    # On a processor torch's fused attention has no dropout; written out, attention can use the module's own.
     scores = query @ key.transpose(2, 3) * parts.scaling
     weights = torch.softmax(scores.masked_fill(~allowed, torch.finfo(scores.dtype).min), dim=-1)
     return parts.dropout(weights).to(value.dtype) @ value

@@ -1,8 +1,11 @@
 """Threads that each do a piece of work on their own share of the cores.
 
+Measured (`distillcse bench --tricks`): TODO
+
 torch shares the cores inside each operation, and waits for the slowest core after each. The operations of a small
-encoder take a fraction of a millisecond: the waiting costs a tenth of the time, and everything stands still when
-another program takes one core away. Here the pieces of work are whole passes, forward or backward.
+encoder take a fraction of a millisecond. So the waiting costs a tenth of the time, and everything stands still when
+another program takes a core away. Here the pieces of work are whole passes, forward or backward, and what small
+matrices do stays on one core.
 """
 
 from __future__ import annotations
@@ -16,8 +19,11 @@ from functools import cache
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
-MOST_THREADS = 4  # more of them would wait for each other's Python
+MOST_THREADS = 4  # Python runs in one of them at a time, so more would wait
+
+MOST_ELEMENTS = 1_024**2  # a larger matrix is worth several cores
 
 T = TypeVar("T")
 
@@ -30,11 +36,29 @@ def _pool(count: int) -> ThreadPoolExecutor:
 
 
 @contextmanager
-def sharing(pieces: int) -> Iterator[None]:
-    """Inside, the cores belong to as many threads as there are pieces of work, cores, or four, whichever is least.
+def one_thread(matrix: Tensor) -> Iterator[None]:
+    """Inside, torch works on one core, if the matrix is on a processor and has at most ``MOST_ELEMENTS`` elements.
 
-    Between its pieces of work this thread, too, has one share of the cores only: torch's own helper threads would
-    go on waiting actively for more, and take time from the others.
+    With several cores, torch waits for the slowest of them after each operation. On a small matrix that gains little.
+    Beside a busy program it costs much: that program holds one of the cores, and torch waits until it gets it back.
+    """
+    before = torch.get_num_threads()
+    if before == 1 or matrix.device.type != "cpu" or matrix.numel() > MOST_ELEMENTS:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def sharing(pieces: int) -> Iterator[None]:
+    """Inside, threads share the cores: as many as there are pieces of work, or cores, or four, whichever is least.
+
+    This thread, too, has only one share of the cores until the end: otherwise torch's helper threads would keep a core
+    busy with waiting, and take time from the others.
     """
     before = torch.get_num_threads()
     outer, _here.count = getattr(_here, "count", None), max(1, min(pieces, before, MOST_THREADS))
@@ -47,13 +71,13 @@ def sharing(pieces: int) -> Iterator[None]:
 
 
 def in_threads(works: Iterable[Callable[[], T]]) -> Iterator[T]:
-    """What each of the works returns, in order, as it comes; they run side by side inside ``sharing``, else here.
+    """The result of each work, in order, as it comes. Inside ``sharing`` they run side by side, otherwise here.
 
-    Modes that belong to a thread (autocast, no gradient) are the works' own to set. A work is begun when one of the
-    threads will soon be free: who stops asking for results stops the work.
+    Each work sets its own autocast and gradient mode, because every thread has its own. A work begins when a thread
+    will soon be free: a caller that stops asking for results stops the works, too.
 
     Raises:
-        Exception: what a work raised.
+        Exception: the one that a work raised.
     """
     count = getattr(_here, "count", None) or 1
     if count == 1:
@@ -74,6 +98,6 @@ def in_threads(works: Iterable[Callable[[], T]]) -> Iterator[T]:
         while begun:
             yield begun.popleft().result()
     finally:
-        for future in reversed(begun):  # from the back, so that none begins where another was taken away
+        for future in reversed(begun):  # from the back, so that none begins in the place of one that was cancelled
             future.cancel()
         wait(begun)

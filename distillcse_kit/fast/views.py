@@ -1,4 +1,7 @@
-"""The two views of a batch: the same sentences under two dropout masks, each view computed in a thread of its own."""
+"""The two views of a batch: the same sentences under two dropout masks, each view computed in a thread of its own.
+
+Measured (`distillcse bench --tricks`, as "threads"): TODO
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ Batch = Mapping[str, Tensor]
 def two_views(model: nn.Module, batch: Batch, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
     """``model(batch)`` twice, with gradient.
 
-    With the dropout of ``use_cheap_dropout``, on a processor, each view draws its masks from a stream of its own, so
-    that what comes out does not depend on how many threads there are. Otherwise both views go through in one pass.
+    With the dropout of ``use_cheap_dropout``, on a processor, each view draws its masks from a stream of its own. So
+    the result does not depend on how many threads there are. Without it, both views go through the model in one pass.
 
     Args:
-        model: takes a batch of N sentences to [N, d]; what it returns is a function of its weights and the batch alone.
-        batch: tensors with a row a sentence.
-        generator: draws a seed for each stream; None takes torch's global one, from which a single pass always draws.
+        model: takes a batch of N sentences to [N, d]; its result depends on its weights, the batch and dropout only.
+        batch: tensors with a row for each sentence.
+        generator: draws a seed for each stream; None takes torch's global one. A single pass always draws from that.
 
     Returns:
         [N, d] and [N, d].
@@ -40,13 +43,13 @@ def two_views(model: nn.Module, batch: Batch, generator: torch.Generator | None 
 
 
 def _one_view(model: nn.Module, batch: Batch, seed: int, kind: str, precision: torch.dtype | None) -> Tensor:
-    """A pass with gradient: autocast and gradient mode belong to a thread."""
+    """A pass with gradient; it sets autocast and gradient mode, which each thread has for itself."""
     with torch.enable_grad(), torch.autocast(kind, precision, enabled=precision is not None), mask_stream(seed):
         return model(batch)
 
 
 class _Both(torch.autograd.Function):
-    """Two passes side by side, and the gradient of the weights back through both side by side."""
+    """Two passes side by side, forward and then backward."""
 
     @staticmethod
     def forward(ctx: Any, passes: list[Callable[[], Tensor]], *weights: Tensor) -> tuple[Tensor, ...]:
@@ -61,5 +64,5 @@ class _Both(torch.autograd.Function):
             for view, gradient in zip(ctx.views, gradients, strict=True)
         ]
         first, second = in_threads(works)
-        # Always in this order, for sums of floats depend on it. Not in place: two weights may share one gradient.
+        # Always in this order, because sums of floats depend on it. Not in place: two weights may share one gradient.
         return None, *(a if b is None else b if a is None else a + b for a, b in zip(first, second, strict=True))

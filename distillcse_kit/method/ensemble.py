@@ -13,17 +13,36 @@ from distillcse_kit.errors import KitError
 
 
 class TeacherEnsemble:
-    """M teachers as stored embeddings: t_ij = sum_m w_m cos_m(i, j), w summing to 1 (Eq 7 has w_m = 1 / M).
+    """Several teachers as one: the (weighted) mean of their cosines, from their stored embeddings.
 
-    A mean of cosines is the cosine of a concatenation: with each teacher's unit embeddings scaled by sqrt(w_m), all
-    cosines of a batch are one matrix product, whatever the teachers' sizes.
+        t_ij = sum_m w_m cos_m(i, j),   sum_m w_m = 1;   Eq 7 has w_m = 1 / M
 
-    Args:
-        embeddings: {teacher's name: [n, d_m]}, each row a sentence of the same corpus; widths may differ.
-        weights: {teacher's name: weight}, scaled to sum to 1; None weighs all alike.
+    A mean of cosines is the cosine of a concatenation. With each teacher's unit embeddings scaled by sqrt(w_m), all
+    cosines of a batch are one matrix product, whatever the teachers' widths.
+
+    ==========  ================  =================================================================================
+    Input       Shape             Meaning
+    ==========  ================  =================================================================================
+    embeddings  {name: [n, d_m]}  each teacher's embeddings of the same n sentences, in one order; widths may differ
+    weights     {name: scalar}    0 or more, scaled to sum to 1; None weighs all teachers alike
+    rows        [N]               (of ``cosines``) which sentences make the batch
+    ==========  ================  =================================================================================
+
+    When to use it: before ``distillation_loss``. Teachers from different seeds err in different directions, so their
+    mean has less noise than one of them. Embed the corpus once with each teacher: a batch then costs no forward pass.
+
+    Reference: Xu et al., DistillCSE (Findings of EMNLP 2023), Eq 7; Table 5.
 
     Raises:
-        KitError: no teacher, different numbers of sentences, weights that are unknown, missing, negative or all zero.
+        KitError: no teacher, different numbers of sentences, weights that are unknown, missing, negative or all 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from distillcse_kit import TeacherEnsemble
+        >>> one, other = np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 1.0]])
+        >>> teachers = TeacherEnsemble({"one": one, "other": other})
+        >>> [round(cosine, 4) for cosine in teachers.cosines(np.array([0, 1]))[0].tolist()]
+        [1.0, 0.5]
     """
 
     def __init__(self, embeddings: Mapping[str, np.ndarray], weights: Mapping[str, float] | None = None) -> None:
@@ -50,7 +69,7 @@ class TeacherEnsemble:
         return len(next(iter(self.embeddings.values())))
 
     def vectors(self, rows: np.ndarray) -> np.ndarray:
-        """The concatenation that stands for the ensemble: float32 [N, sum of widths], rows of length 1."""
+        """The concatenated embeddings of the sentences ``rows``: float32 [N, sum of widths], rows of length 1."""
         parts = []
         for name, stored in self.embeddings.items():
             unit = F.normalize(torch.from_numpy(np.asarray(stored[rows], dtype=np.float32)), dim=-1)

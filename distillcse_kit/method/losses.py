@@ -35,7 +35,7 @@ def cosine_matrix(first: Tensor, second: Tensor) -> Tensor:
 def off_diagonal(matrix: Tensor) -> Tensor:
     """The matrix without its diagonal: [N, N] -> [N, N - 1], columns in their order.
 
-    Leaving the diagonal out, rather than setting it to -inf, keeps every later logarithm and product finite.
+    Leaving the diagonal out, instead of setting it to -inf, keeps every later logarithm and product finite.
     """
     n = matrix.shape[0]
     # Read from element 1 on in rows of N + 1: each such row ends with the next diagonal element.
@@ -43,19 +43,38 @@ def off_diagonal(matrix: Tensor) -> Tensor:
 
 
 def contrastive_loss(view_a: Tensor, view_b: Tensor, temperature: float = 0.05) -> Tensor:
-    """SimCSE's loss, Eq 1 of the paper: InfoNCE with in-batch negatives, mean over the batch.
+    """SimCSE's loss: a sentence must find its own other view among those of the whole batch. Mean over the batch.
 
-        l_cl = -1/N sum_i log( exp(sim(a_i, b_i) / tau) / sum_j exp(sim(a_i, b_j) / tau) )
+        l_cl = -1/N sum_i log( exp(sim(a_i, b_i) / tau) / sum_j exp(sim(a_i, b_j) / tau) ),   sim = cosine
 
-    Args:
-        view_a, view_b: [N, d], the same N sentences under two dropout masks.
-        temperature: tau.
+    ===========  =======  ======================================================
+    Input        Shape    Meaning
+    ===========  =======  ======================================================
+    view_a       [N, d]   embeddings of N sentences under one dropout mask
+    view_b       [N, d]   the same sentences, in the same order, under another
+    temperature  scalar   tau, above 0; 0.05 in the paper
+    ===========  =======  ======================================================
+
+    When to use it: to train a teacher from plain sentences, and beside ``distillation_loss`` to train a student (Eq 3).
+    The other sentences of the batch are the negatives, so larger batches make the task harder. It equals
+    sentence-transformers' ``MultipleNegativesRankingLoss`` with scale 1 / tau.
+
+    Reference: Xu et al., DistillCSE (Findings of EMNLP 2023), Eq 1; Gao et al., SimCSE (EMNLP 2021).
 
     Returns:
-        Scalar. ln N - l_cl is a lower bound of the mutual information of the views, in nats. 0 for N = 1.
+        Scalar, in nats; 0 for N = 1. ln N - l_cl is a lower bound of the mutual information of the two views.
 
     Raises:
         KitError: the views differ in shape, or the temperature is not positive.
+
+    Example:
+        >>> import torch
+        >>> from distillcse_kit import contrastive_loss
+        >>> view = torch.eye(3)
+        >>> round(contrastive_loss(view, view, temperature=0.5).item(), 4)
+        0.2395
+        >>> round(contrastive_loss(view, view.flip(0), temperature=0.5).item(), 4)  # two of three sentences mistaken
+        1.5729
     """
     require_positive(temperature=temperature)
     if view_a.shape != view_b.shape:
@@ -73,25 +92,42 @@ def distillation_loss(
     teacher_temperature: float = 0.01,
     divergence: Divergence = "cross_entropy",
 ) -> Tensor:
-    """The student's similarities of a batch are drawn towards the teacher's, Eq 2 of the paper, mean over rows.
+    """Distillation inside a batch: the student's similarities are drawn towards the teacher's. Mean over rows.
 
         q_i = softmax_{j != i}(t_ij / tau_t)      p_i = softmax_{j != i}(s_ij / tau_s)
         cross_entropy: -sum_j q log p    kl: sum_j q log(q / p)    js: KL(q || m) / 2 + KL(p || m) / 2, m = (q + p) / 2
 
-    Cross-entropy and KL have the same gradient; KL is 0 when the student matches, cross-entropy is then q's entropy.
+    ===================  =======  ===========================================================================
+    Input                Shape    Meaning
+    ===================  =======  ===========================================================================
+    student_cosines      [N, N]   s, with gradient; the diagonal is not read
+    teacher_cosines      [N, N]   t, perhaps averaged or shuffled; -inf stands for a probability of 0
+    student_temperature  scalar   tau_s, above 0; 0.02 in the paper
+    teacher_temperature  scalar   tau_t, above 0; 0.01 in the paper
+    divergence           a name   "cross_entropy" as in the paper, "kl" or "js"
+    ===================  =======  ===========================================================================
 
-    Args:
-        student_cosines: [N, N], with gradient. The diagonal is ignored.
-        teacher_cosines: [N, N], shuffled or averaged beforehand as wanted. The diagonal is ignored; -inf elsewhere
-            stands for a probability of zero.
-        student_temperature, teacher_temperature: tau_s, tau_t.
-        divergence: one of ``DIVERGENCES``.
+    When to use it: to train a student on a fixed teacher's cosines of the same batch. Pass those through
+    ``group_p_shuffle`` or take them from a ``TeacherEnsemble`` first. Cross-entropy and KL have the same gradient.
+    Where the student matches, KL is 0 and cross-entropy is the entropy of q.
+
+    Reference: Xu et al., DistillCSE (Findings of EMNLP 2023), Eq 2; Table 7 varies the temperatures.
 
     Returns:
-        Scalar in nats; 0 (with a gradient of 0) for a batch of one sentence, which has no other sentence to compare.
+        Scalar, in nats; 0 (with a gradient of 0) for a batch of one sentence, which has no other to compare with.
 
     Raises:
         KitError: shapes differ, a temperature is not positive, or the divergence is unknown.
+
+    Example:
+        >>> import torch
+        >>> from distillcse_kit import distillation_loss
+        >>> teacher = torch.tensor([[1.0, 0.8, 0.1], [0.8, 1.0, 0.3], [0.1, 0.3, 1.0]])
+        >>> student = torch.tensor([[1.0, 0.5, 0.4], [0.5, 1.0, 0.2], [0.4, 0.2, 1.0]])
+        >>> round(distillation_loss(student, teacher, 0.1, 0.1).item(), 4)
+        0.7571
+        >>> round(distillation_loss(teacher, teacher, 0.1, 0.1, "kl").item(), 4)
+        0.0
     """
     require_positive(student_temperature=student_temperature, teacher_temperature=teacher_temperature)
     require_square("student_cosines", student_cosines)
@@ -132,18 +168,18 @@ def ranking_hinge_loss(
     pairs_per_row: int = 16,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """An alternative to distillation: only the order that the teacher is sure of counts (in the authors' code only).
+    """An alternative to distillation, in the authors' code only: learn just the order that the teacher is sure of.
 
     Per row i, pairs (j, k) are drawn uniformly; a pair counts where the teacher's probabilities differ by a margin:
 
         l = mean over counted pairs of max(0, student_margin - (s_ij - s_ik)),   counted: q_ij - q_ik > teacher_margin
 
     Args:
-        student_cosines, teacher_cosines: [N, N], diagonals ignored.
-        teacher_temperature: of q = softmax_{j != i}(t_ij / tau_t).
-        teacher_margin: in probability, 0 to 1. student_margin: in cosine.
-        pairs_per_row: pairs drawn per row, with replacement.
-        generator: of the draw, on the CPU.
+        student_cosines, teacher_cosines: [N, N]; the diagonals are not read.
+        teacher_temperature: tau_t of q_i = softmax_{j != i}(t_ij / tau_t), above 0.
+        teacher_margin: a difference of probabilities, in [0, 1). student_margin: a difference of cosines.
+        pairs_per_row: pairs drawn in each row, with replacement.
+        generator: draws the pairs, on the CPU; None takes torch's global one.
 
     Returns:
         Scalar; 0 (with a gradient of 0) where no pair counts or N < 3.

@@ -1,4 +1,4 @@
-"""Without padding and unread tokens the states are those of the whole model, and the cheap dropout is a dropout."""
+"""The packed forward pass gives the states of the whole model, and cheap dropout is a dropout."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.fast.dropout import CheapDropout, dropout_mask, use_cheap_dropout
 from distillcse_kit.fast.packing import ROUND, Layout, cls_state, hidden_states, is_like_bert
+from distillcse_kit.fast.switches import Switches
+from distillcse_kit.fast.threads import sharing
 
 SHAPE = {
     "vocab_size": 90,
@@ -41,7 +43,7 @@ def batch() -> dict[str, torch.Tensor]:
 def same_gradients(model: Any, whole: Any) -> None:
     of_whole = dict(whole.named_parameters())
     for name, weight in model.named_parameters():
-        # No gradient is one of 0: the last layer's key bias has no influence.
+        # A missing gradient counts as 0: the last layer's key bias has no influence.
         found = torch.zeros_like(weight) if weight.grad is None else weight.grad
         torch.testing.assert_close(found, of_whole[name].grad, atol=2e-4, rtol=1e-4)
 
@@ -79,8 +81,8 @@ def test_all_hidden_states_and_their_gradients_are_those_of_the_whole_model(kind
 
 
 @KINDS
-def test_training_without_chance_is_the_same_too(kind: str) -> None:
-    """Dropout near 0 takes the written-out attention, which must be the fused one."""
+def test_training_with_dropout_near_0_is_the_same_too(kind: str) -> None:
+    """With dropout, attention is written out; with a share near 0 it must give what the fused one gives."""
     model = model_of(kind, attention_probs_dropout_prob=1e-9, hidden_dropout_prob=0.0).train()
     whole = model_of(kind)
     use_cheap_dropout(model)
@@ -91,7 +93,7 @@ def test_training_without_chance_is_the_same_too(kind: str) -> None:
 
 @pytest.mark.parametrize("multiple", [1, 16, 50, 64])
 def test_the_layout_puts_each_token_into_its_place(multiple: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the number of tokens is rounded up to: 38 tokens and 22 of padding stay 38, or become 48, 50 or 60."""
+    """For each multiple that is rounded up to: 38 tokens and 22 of padding stay 38, or become 48, 50 or 60."""
     monkeypatch.setattr("distillcse_kit.fast.packing.ROUND", multiple)
     mask = batch()["attention_mask"]
     layout = Layout(mask, heads=3)
@@ -107,7 +109,7 @@ def test_the_layout_puts_each_token_into_its_place(multiple: int, monkeypatch: p
     assert next(rows, None) is None
     assert torch.equal(layout.gather(places)[real], packed[real])
     assert layout.first.tolist() == [k for k, place in enumerate(layout.places.tolist()) if place % 12 == 0]
-    # As in attention: what stands at padding counts for nothing.
+    # As in attention: the values at padding do not count.
     cubed = (places**3 * mask[:, None, :, None]).sum()
     cubed.backward()
     assert torch.allclose(packed.grad[real], 3 * packed.detach()[real] ** 2) and not packed.grad[~real].any()
@@ -116,7 +118,7 @@ def test_the_layout_puts_each_token_into_its_place(multiple: int, monkeypatch: p
 
 
 def test_batches_of_many_lengths_have_few_numbers_of_tokens() -> None:
-    """Else the matrix library would prepare a kernel for each of them."""
+    """Otherwise the matrix library would prepare a kernel for each of them."""
     draw = torch.Generator().manual_seed(0)
     sizes = set()
     for _ in range(50):
@@ -126,14 +128,15 @@ def test_batches_of_many_lengths_have_few_numbers_of_tokens() -> None:
 
 
 @pytest.mark.parametrize("pooling", ["cls", "cls_before_pooler", "avg", "avg_top2", "avg_first_last"])
-def test_an_encoder_of_another_kind_goes_through_transformers_with_the_same_result(
-    tiny: Path, pooling: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    encoder = SentenceEncoder.load(tiny, pooling)
+def test_an_encoder_that_is_not_fast_goes_through_transformers_with_the_same_result(tiny: Path, pooling: Any) -> None:
+    encoder, plain = SentenceEncoder.load(tiny, pooling), SentenceEncoder.load(tiny, pooling, fast=False)
+    calls: list[Any] = []
+    plain.model.encoder.register_forward_hook(lambda *seen: calls.append(seen))
+    encoder.model.encoder.register_forward_hook(lambda *seen: pytest.fail("not packed"))
     text = ["the cook washes a red bowl", "two letters", "a pilot forgets the garden gate and an apple"]
     found = encoder.encode(text)
-    monkeypatch.setattr("distillcse_kit.encoder.sentence_encoder.is_like_bert", lambda model: False)
-    expected = encoder.encode(text)
+    expected = plain.encode(text)
+    assert len(calls) == 1 and plain.fast is False and encoder.fast is True
     torch.testing.assert_close(torch.from_numpy(found), torch.from_numpy(expected), atol=1e-5, rtol=1e-5)
 
 
@@ -148,7 +151,7 @@ def test_the_mask_drops_a_share_p_independently_and_keeps_the_mean(p: float) -> 
     dropped = (mask == 0).numpy()
     assert stats.binomtest(int(dropped.sum()), dropped.size, p).pvalue > 0.001
     assert mask[mask > 0].unique().tolist() == pytest.approx([1 / (1 - round(p * 65536) / 65536)])
-    # Four elements come of one draw: neighbours at every distance up to four must still be independent.
+    # Four elements come from one draw: neighbours at every distance up to four must still be independent.
     flat = dropped.ravel()
     for distance in (1, 2, 3, 4):
         both = int((flat[:-distance] & flat[distance:]).sum())
@@ -189,10 +192,35 @@ def test_training_views_have_the_spread_of_torchs_own_dropout(kind: str) -> None
     assert (found.std(0) / expected.std(0)).mean() == pytest.approx(1, abs=0.03)
 
 
-def test_what_is_saved_knows_nothing_of_it(tiny: Path, tmp_path: Path) -> None:
+def test_saved_files_do_not_mention_cheap_dropout(tiny: Path, tmp_path: Path) -> None:
     encoder = SentenceEncoder.load(tiny)
     before = encoder.save(tmp_path / "before")
     use_cheap_dropout(encoder.model)
     after = encoder.save(tmp_path / "after")
     assert (before / "config.json").read_text() == (after / "config.json").read_text()
     assert sorted(file.name for file in before.iterdir()) == sorted(file.name for file in after.iterdir())
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_encode_takes_threads_only_if_it_is_fast(tiny: Path, fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces: list[int] = []
+
+    def noted(count: int) -> Any:
+        pieces.append(count)
+        return sharing(count)
+
+    monkeypatch.setattr("distillcse_kit.encoder.sentence_encoder.sharing", noted)
+    SentenceEncoder.load(tiny, fast=fast).encode(["a pilot", "two letters", "an apple"], batch_size=1)
+    assert pieces == ([3] if fast else [1])
+
+
+def test_switches_are_all_on_or_all_off() -> None:
+    assert Switches() == Switches.of(True) == Switches(packing=True, dropout=True, threads=True, sorting=True)
+    assert Switches.of(False) == Switches(packing=False, dropout=False, threads=False, sorting=False)
+
+
+def test_a_switch_is_off_without_the_one_that_it_needs() -> None:
+    assert Switches(packing=False) == Switches(False, False, False, True)
+    assert Switches(dropout=False) == Switches(True, False, False, True)
+    assert Switches(threads=False) == Switches(True, True, False, True)
+    assert Switches(sorting=False) == Switches(True, True, True, False)
