@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from distillcse_kit.plots.style import STYLE
+from distillcse_kit.plots.style import StyledAxes, StyledFigure, styled
 
 DPI = 100  # one dot a CSS pixel at the width of a notebook's column
 
@@ -30,14 +29,17 @@ class Sheet:
             laying out anew takes longer than drawing.
     """
 
+    @styled()
     def __init__(self, rows: int = 1, columns: int = 1, width: float = 9, height: float = 4, **margins: Any) -> None:
-        matplotlib.rcParams.update(STYLE)  # type: ignore[arg-type]
-        self.figure = Figure(figsize=(width, height), dpi=DPI)
+        self.figure = StyledFigure(figsize=(width, height), dpi=DPI)
         FigureCanvasAgg(self.figure)
-        self._axes: np.ndarray = self.figure.subplots(rows, columns, squeeze=False, gridspec_kw=margins)
+        self._axes: np.ndarray = self.figure.subplots(
+            rows, columns, squeeze=False, gridspec_kw=margins, subplot_kw={"axes_class": StyledAxes}
+        )
         for ax in self._axes.flat:
             ax.locator_params(nbins=6)  # tick labels are half of what drawing costs
 
+    @styled()
     def wiped(self) -> list[Axes]:
         """The axes, row by row, without what was drawn before; their ticks are kept, to be moved."""
         axes: list[Axes] = self._axes.ravel().tolist()
@@ -46,6 +48,7 @@ class Sheet:
         return axes
 
 
+@styled()
 def wipe(ax: Axes) -> None:
     """Remove all that was drawn into the axes, and let their limits follow the data again."""
     for artist in (*ax.lines, *ax.collections, *ax.patches, *ax.texts, *ax.images):
@@ -59,6 +62,7 @@ def wipe(ax: Axes) -> None:
     ax.autoscale(True)
 
 
+@styled()
 def png_of(figure: Figure, settings: Mapping[str, Any], title: str) -> bytes:
     """The figure as PNG at its own dots per inch, packed fast rather than small; traceable as ``png_bytes``."""
     canvas = figure.canvas

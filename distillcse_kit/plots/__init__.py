@@ -17,7 +17,21 @@ from distillcse_kit.plots.noise_plots import (
 )
 from distillcse_kit.plots.score_plots import draw_pair_scatter, draw_score_table, draw_scores_by_number, score_frame
 from distillcse_kit.plots.shuffle_plots import cost_frame, draw_group_sizes, draw_groups, draw_mean_of_shuffles
-from distillcse_kit.plots.style import DPI, GREY, LINES, PALETTE, STYLE, new_axes, plain, png_bytes, show
+from distillcse_kit.plots.style import (
+    DPI,
+    GREY,
+    LINES,
+    PALETTE,
+    STYLE,
+    StyledAxes,
+    StyledFigure,
+    new_axes,
+    plain,
+    png_bytes,
+    show,
+    styled,
+)
+from distillcse_kit.plots.sweep_plots import draw_published, show_sweep, sweep_figure
 
 __all__ = [
     "AXIS_LABELS",
@@ -27,6 +41,8 @@ __all__ = [
     "PALETTE",
     "STYLE",
     "History",
+    "StyledAxes",
+    "StyledFigure",
     "comparison_frame",
     "component_frame",
     "cost_frame",
@@ -42,6 +58,7 @@ __all__ = [
     "draw_mean_of_shuffles",
     "draw_noise_to_signal",
     "draw_pair_scatter",
+    "draw_published",
     "draw_score_table",
     "draw_scores_by_number",
     "draw_sorted_magnitudes",
@@ -52,5 +69,8 @@ __all__ = [
     "png_bytes",
     "score_frame",
     "show",
+    "show_sweep",
     "spread_frame",
+    "styled",
+    "sweep_figure",
 ]

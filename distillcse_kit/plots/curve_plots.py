@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from distillcse_kit.errors import KitError
-from distillcse_kit.plots.style import GREY, LINES, PALETTE
+from distillcse_kit.plots.style import GREY, LINES, PALETTE, styled
 
 History = Sequence[Mapping[str, float]]
 
@@ -32,6 +32,7 @@ AXIS_LABELS = {
 }
 
 
+@styled()
 def draw_history(ax: Axes, histories: Mapping[str, Sequence[History]], value: str = "dev") -> None:
     """One value over training: a line of means for each label, and the band from the lowest to the highest seed.
 
@@ -55,6 +56,7 @@ def draw_history(ax: Axes, histories: Mapping[str, Sequence[History]], value: st
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3)
 
 
+@styled()
 def draw_information_bound(ax: Axes, histories: Mapping[str, Sequence[History]], batch_size: int) -> None:
     """The InfoNCE bound ln N - l_cl over training, in nats, under its ceiling ln N.
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from distillcse_kit.analysis.orders import TwoSamples
 from distillcse_kit.analysis.parts_of_variance import Component
 from distillcse_kit.analysis.teacher_noise import AveragingLaw, Spread, SpreadByRank, TopAgreement
-from distillcse_kit.plots.style import GREY, PALETTE
+from distillcse_kit.plots.style import GREY, PALETTE, styled
 
 # Notebook 02: teachers' variance
 
@@ -62,6 +62,7 @@ def component_frame(components: Sequence[Component]) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
+@styled()
 def draw_components(ax: Axes, components: Sequence[Component], teachers: int) -> None:
     """Standard deviation of each part of a single teacher's logits, and what a mean of all teachers leaves of it."""
     names = [part.name for part in components]
@@ -83,6 +84,7 @@ def draw_components(ax: Axes, components: Sequence[Component], teachers: int) ->
     ax.legend(loc="lower right")
 
 
+@styled()
 def draw_sorted_magnitudes(ax: Axes, comparison: TwoSamples) -> None:
     """Figure 1 of the paper: all values from the largest to the smallest, training batches against test pairs."""
     samples = (("training batches", comparison.train, "-"), ("test", comparison.test, "--"))
@@ -95,6 +97,7 @@ def draw_sorted_magnitudes(ax: Axes, comparison: TwoSamples) -> None:
     ax.legend()
 
 
+@styled()
 def draw_noise_to_signal(ax: Axes, spreads: Sequence[Spread]) -> None:
     """A bar a quantity: its spread over teachers in units of its spread over sentences or pairs."""
     values = [item.noise_to_signal for item in spreads]
@@ -106,6 +109,7 @@ def draw_noise_to_signal(ax: Axes, spreads: Sequence[Spread]) -> None:
     ax.set_xlabel("spread over teachers / spread over items")
 
 
+@styled()
 def draw_beside_paper(ax: Axes, ours: Mapping[str, float], paper: Mapping[str, float]) -> None:
     """Two bars a row, ours and the paper's, in per cent: coefficients of variation, which have no unit."""
     rows = list(ours)
@@ -121,6 +125,7 @@ def draw_beside_paper(ax: Axes, ours: Mapping[str, float], paper: Mapping[str, f
     ax.legend()
 
 
+@styled()
 def draw_agreement(ax: Axes, agreements: Sequence[TopAgreement], published: tuple[int, float] | None = None) -> None:
     """Spearman between teachers against how many of the largest logits are compared; the paper's one value a square."""
     if published is not None:
@@ -138,6 +143,7 @@ def draw_agreement(ax: Axes, agreements: Sequence[TopAgreement], published: tupl
     ax.set_ylabel("Spearman × 100 between two teachers")
 
 
+@styled()
 def draw_spread_by_rank(ax: Axes, result: SpreadByRank) -> None:
     """Noise over teachers at each rank, beside the gap to the next rank: above it, the order is not settled."""
     ranks = np.arange(1, len(result.noise) + 1)
@@ -158,6 +164,7 @@ def draw_spread_by_rank(ax: Axes, result: SpreadByRank) -> None:
     ax.legend()
 
 
+@styled()
 def draw_heatmap(ax: Axes, matrix: np.ndarray, label: str, colours: str = "viridis", bar: Axes | None = None) -> None:
     """A batch's matrix [N, N] as colours; the diagonal, which never enters a loss, is left white.
 
@@ -183,6 +190,7 @@ def draw_heatmap(ax: Axes, matrix: np.ndarray, label: str, colours: str = "virid
     ax.set_title(label)
 
 
+@styled()
 def draw_averaging_law(ax: Axes, law: AveragingLaw, marked: int | None = None) -> None:
     """Variance of the mean of M teachers: the floor that all share, and the noise of seeds that shrinks as 1 / M."""
     fine = np.linspace(1, law.teachers[-1], 200)
@@ -211,6 +219,7 @@ def draw_averaging_law(ax: Axes, law: AveragingLaw, marked: int | None = None) -
 # Notebook 04: ensembles
 
 
+@styled()
 def draw_teacher_rows(ax: Axes, rows: np.ndarray, chosen: int, top: int = 20) -> None:
     """One anchor's largest logits under each of M teachers [M, N - 1]: dots a teacher, and the mean of the first ones.
 

@@ -13,9 +13,10 @@ from matplotlib.ticker import NullLocator
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.scoring import spearman
 from distillcse_kit.evaluation.statistics import seed_interval
-from distillcse_kit.plots.style import GREY, LINES, PALETTE
+from distillcse_kit.plots.style import GREY, LINES, PALETTE, styled
 
 
+@styled()
 def draw_score_table(ax: Axes, table: Mapping[str, Sequence[float]], baseline: str | None = None) -> None:
     """Scores of several methods: a small dot a seed, the mean with its 95% t interval, the numbers at the right.
 
@@ -52,6 +53,7 @@ def draw_score_table(ax: Axes, table: Mapping[str, Sequence[float]], baseline: s
     ax.set_xlabel("Spearman × 100   (diamond and bar: mean, 95% interval; dots: seeds)")
 
 
+@styled()
 def draw_pair_scatter(
     ax: Axes, predicted: Sequence[float] | np.ndarray, gold: Sequence[float] | np.ndarray, label: str
 ) -> None:
@@ -70,6 +72,7 @@ def score_frame(table: Mapping[str, Mapping[str, Sequence[float]]]) -> pd.DataFr
     return pd.DataFrame.from_dict(rows, orient="index").fillna("")
 
 
+@styled()
 def draw_scores_by_number(ax: Axes, curves: Mapping[str, Mapping[int, Sequence[float]]], xlabel: str) -> None:
     """Scores against a positive number such as M, on a log scale: {label: {number: scores over seeds}}.
 

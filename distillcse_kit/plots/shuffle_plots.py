@@ -11,11 +11,12 @@ from matplotlib.collections import PolyCollection
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from distillcse_kit.analysis.cost_of_shuffling import MeanOfShuffles, RowGroups, ShuffleCost
-from distillcse_kit.plots.style import GREY, PALETTE
+from distillcse_kit.plots.style import GREY, PALETTE, styled
 
 # Notebook 03: Group-P
 
 
+@styled()
 def draw_groups(axes: Sequence[Axes], row: RowGroups) -> None:
     """One row under Group-P: its sorted logits coloured by group, and the targets before, after and on average.
 
@@ -74,6 +75,7 @@ def cost_frame(costs: Mapping[str, ShuffleCost]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").round(3)
 
 
+@styled()
 def draw_group_sizes(ax: Axes, sizes: Mapping[str, np.ndarray]) -> None:
     """Mean number of logits in each group, side by side for several ways to cut."""
     width = 0.8 / max(len(sizes), 1)
@@ -92,6 +94,7 @@ def draw_group_sizes(ax: Axes, sizes: Mapping[str, np.ndarray]) -> None:
     ax.legend()
 
 
+@styled()
 def draw_mean_of_shuffles(ax: Axes, result: MeanOfShuffles) -> None:
     """Distance of the mean of n shuffles from the group mean, falling as 1 / sqrt(n)."""
     ax.loglog(result.draws, result.distance, "o", color=PALETTE[0], label="measured")

@@ -10,16 +10,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from distillcse_kit import plots
 from distillcse_kit.evaluation.scoring import PAPER_TASKS
 from distillcse_kit.experiments.sweep_design import AVERAGE
 from distillcse_kit.experiments.sweep_result import SweepResult, sweep_result
 from distillcse_kit.experiments.sweeps import sweep_named
 from distillcse_kit.laboratory import Laboratory
+from distillcse_kit.plots.curve_plots import draw_history
+from distillcse_kit.plots.score_plots import draw_score_table
+from distillcse_kit.plots.style import GREY, PALETTE, new_axes, show, styled
 
-PAPER = plots.PALETTE[1]
+PAPER = PALETTE[1]
 
 
+@styled()
 def draw_published(ax: Axes, rows: Sequence[str], numbers: Mapping[str, float]) -> None:
     """The paper's numbers, one run each, in the order of our rows; a row that it does not have stays empty."""
     known = [(place, numbers[row]) for place, row in enumerate(rows) if row in numbers]
@@ -34,7 +37,7 @@ def draw_published(ax: Axes, rows: Sequence[str], numbers: Mapping[str, float]) 
             annotation_clip=False,
         )
     if rows[0] in numbers:
-        ax.axvline(numbers[rows[0]], color=plots.GREY, linestyle="--", linewidth=1.2, zorder=0)
+        ax.axvline(numbers[rows[0]], color=GREY, linestyle="--", linewidth=1.2, zorder=0)
     ax.set_yticks(range(len(rows)), [""] * len(rows))
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
@@ -53,11 +56,12 @@ def show_sweep(lab: Laboratory, name: str, figures: str | Path = "", recompute: 
         f"{result.name}: profile {of['profile']}, {of['corpus']['sentences']:,} sentences, {of['teachers']} teachers, "
         f"dev {of['dev']}; made {made['date']} with torch {made['versions']['torch']}."
     )
-    plots.show(sweep_figure(result), name.replace("-", "_"), figures, {**of, "sweep": name, "made": made["date"]})
+    show(sweep_figure(result), name.replace("-", "_"), figures, {**of, "sweep": name, "made": made["date"]})
     for column in result.columns:
         print(result.conclusion(column))
 
 
+@styled()
 def sweep_figure(result: SweepResult) -> Figure:
     """Every column of a sweep that is worth a table, and the paper's numbers where it has them.
 
@@ -71,9 +75,9 @@ def sweep_figure(result: SweepResult) -> Figure:
     sweep, rows = sweep_named(result.name), list(result.table)
     published = {row: next(iter(numbers.items())) for row, numbers in sweep.published.items()}
     panels = len(result.columns) + bool(published)
-    figure, axes = plots.new_axes(1, panels, width=3 + 3.6 * panels, height=1.7 + 0.42 * len(rows))
+    figure, axes = new_axes(1, panels, width=3 + 3.6 * panels, height=1.7 + 0.42 * len(rows))
     for ax, column in zip(axes, result.columns, strict=False):
-        plots.draw_score_table(ax, {row: result.table[row][column] for row in rows}, baseline=rows[0])
+        draw_score_table(ax, {row: result.table[row][column] for row in rows}, baseline=rows[0])
         ax.set_title(f"here: {_title(result, column)}")
         ax.set_xlabel("mean, 95% interval; dots: seeds")
         if ax is not axes[0]:
@@ -100,12 +104,12 @@ def _many_columns(result: SweepResult) -> Figure:
     theirs = list(next(iter(sweep.published.values()), {}))
     across = max(4, len(theirs)) if len(result.columns) % 3 else 3
     down = -(-len(result.columns) // across)
-    figure, axes = plots.new_axes(
+    figure, axes = new_axes(
         down + bool(theirs), across, width=3.4 * across + 1.2, height=(0.9 + 0.42 * len(rows)) * (down + bool(theirs))
     )
     grid = np.atleast_2d(axes)
     for ax, column in zip(grid[:down].flat, result.columns, strict=False):
-        plots.draw_score_table(ax, {row: result.table[row][column] for row in rows}, baseline=rows[0])
+        draw_score_table(ax, {row: result.table[row][column] for row in rows}, baseline=rows[0])
         ax.set_title(f"here: {column}", fontsize=10)
     for ax, column in zip(grid[-1] if theirs else (), theirs, strict=False):
         draw_published(ax, rows, {row: numbers[column] for row, numbers in sweep.published.items()})
@@ -124,7 +128,7 @@ def _many_columns(result: SweepResult) -> Figure:
 
 def _figure_2(result: SweepResult) -> Figure:
     """Loss on batches that are read and on others, and the dev score, over the steps."""
-    figure, axes = plots.new_axes(1, 3, width=14, height=4.4)
+    figure, axes = new_axes(1, 3, width=14, height=4.4)
     panels = (
         ("against the teacher's own targets", "cross-entropy", ("read", "unread")),
         ("against shuffled targets", "shuffled", ("read", "unread")),
@@ -139,7 +143,7 @@ def _figure_2(result: SweepResult) -> Figure:
                 histories[f"{label}, {where} batches" if where else label] = [
                     [{"step": int(step), what: values[seed]} for step, values in row.items()] for seed in range(seeds)
                 ]
-        plots.draw_history(ax, histories, what)
+        draw_history(ax, histories, what)
         ax.set_title(title)
         ax.set_ylabel("dev score: Spearman × 100" if what == "dev" else "distillation loss (nats)")
         ax.set_xlabel("step")
