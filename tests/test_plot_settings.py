@@ -77,7 +77,6 @@ DRAWN: dict[str, Callable[[Any], object]] = {
         ax, analysis.TwoSamples("q", np.array([3.0, 2, 1]), np.array([9.0, 4]))
     ),
     "draw_spread_by_rank": lambda ax: plots.draw_spread_by_rank(ax, analysis.spread_by_rank(COSINES)),
-    "draw_teacher_rows": lambda ax: plots.draw_teacher_rows(ax, analysis.off_diagonal(COSINES[:, 0])[:, 0], 2),
 }
 ROW_GROUPS = cost_of_shuffling.row_groups(ROW, 0, 0.3)
 

@@ -12,7 +12,6 @@ from distillcse_kit.plots.noise_plots import (
     draw_noise_to_signal,
     draw_sorted_magnitudes,
     draw_spread_by_rank,
-    draw_teacher_rows,
     spread_frame,
 )
 from distillcse_kit.plots.score_plots import draw_pair_scatter, draw_score_table, draw_scores_by_number, score_frame
@@ -63,7 +62,6 @@ __all__ = [
     "draw_scores_by_number",
     "draw_sorted_magnitudes",
     "draw_spread_by_rank",
-    "draw_teacher_rows",
     "new_axes",
     "plain",
     "png_bytes",

@@ -1,4 +1,4 @@
-"""One picture a sweep: what this kit measured, with its intervals, beside what the paper prints."""
+"""One picture for each sweep: what this kit measured, with intervals, beside the paper's numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAPER = PALETTE[1]
 
 @styled()
 def draw_published(ax: Axes, rows: Sequence[str], numbers: Mapping[str, float]) -> None:
-    """The paper's numbers, one run each, in the order of our rows; a row that it does not have stays empty."""
+    """The paper's numbers, one run each, in the order of our rows. A row that the paper does not have stays empty."""
     known = [(place, numbers[row]) for place, row in enumerate(rows) if row in numbers]
     ax.plot([number for _, number in known], [place for place, _ in known], "s", color=PAPER, markersize=7)
     for place, number in known:
@@ -41,13 +41,14 @@ def draw_published(ax: Axes, rows: Sequence[str], numbers: Mapping[str, float]) 
     ax.set_yticks(range(len(rows)), [""] * len(rows))
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.grid(axis="y", visible=False)
+    ax.locator_params(axis="x", nbins=4)  # the paper's numbers lie so close that tick labels are long
 
 
 def show_sweep(lab: Laboratory, name: str, figures: str | Path = "", recompute: bool = False) -> None:
-    """Show a sweep in a notebook: where it is from, its picture, and what can be concluded.
+    """Show a sweep in a notebook: where it is from, its picture, and what it shows.
 
     Args:
-        lab: where it is computed if none ships, or if ``recompute``.
+        lab: computes the sweep if the kit ships no result, or if ``recompute``.
         name: of the sweep; the picture is saved as ``figures``/name.png if ``figures`` is given.
     """
     result = sweep_result(lab, name, recompute)
@@ -63,10 +64,9 @@ def show_sweep(lab: Laboratory, name: str, figures: str | Path = "", recompute: 
 
 @styled()
 def sweep_figure(result: SweepResult) -> Figure:
-    """Every column of a sweep that is worth a table, and the paper's numbers where it has them.
+    """One panel for each of ``result.columns``, and one for the paper's numbers if it has any.
 
-    Each panel has an axis of its own: another encoder's scores lie elsewhere, and it is the order and the distances
-    of the rows that can be compared.
+    Each panel has its own axis, since another encoder has other scores. Compare the order of rows and their distances.
     """
     if result.name == "figure2":
         return _figure_2(result)
@@ -92,14 +92,14 @@ def sweep_figure(result: SweepResult) -> Figure:
 
 
 def _title(result: SweepResult, column: str) -> str:
-    """What a column of scores is of; the average names its tasks."""
+    """The title of a column of scores; the average names its tasks."""
     if column != AVERAGE:
         return result.settings["dev"] if column == "dev" else column
     return f"mean of {', '.join(task for task in PAPER_TASKS if task in next(iter(result.table.values())))}"
 
 
 def _many_columns(result: SweepResult) -> Figure:
-    """A panel a column, ours above; below, the paper's columns."""
+    """One panel for each column: ours above, the paper's below."""
     sweep, rows = sweep_named(result.name), list(result.table)
     theirs = list(next(iter(sweep.published.values()), {}))
     across = max(4, len(theirs)) if len(result.columns) % 3 else 3
@@ -127,7 +127,7 @@ def _many_columns(result: SweepResult) -> Figure:
 
 
 def _figure_2(result: SweepResult) -> Figure:
-    """Loss on batches that are read and on others, and the dev score, over the steps."""
+    """Loss on batches used in training and on others, and the dev score, at each step."""
     figure, axes = new_axes(1, 3, width=14, height=4.4)
     panels = (
         ("against the teacher's own targets", "cross-entropy", ("read", "unread")),
