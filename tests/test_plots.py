@@ -10,12 +10,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
-from scipy import stats
 
 from distillcse_kit import analysis, plots
 from distillcse_kit.analysis import cost_of_shuffling as targets
 from distillcse_kit.analysis.parts_of_variance import VariancePart
 from distillcse_kit.errors import KitError
+from distillcse_kit.evaluation.statistics import seed_interval
 
 HISTORIES = {
     "one": [[{"step": 2, "dev": 50.0, "contrastive": 1.0}, {"step": 4, "dev": 52.0, "contrastive": 0.5}]],
@@ -72,13 +72,22 @@ def test_the_palette_is_told_apart_by_colour_blind_readers() -> None:
 
 
 def test_histories_show_the_mean_and_the_band_of_seeds() -> None:
+    draw = np.random.default_rng(0)
+    seeds = draw.normal(60, 1, size=(5, 3))
+    runs = [[{"step": 10 * place, "dev": value} for place, value in enumerate(seed)] for seed in seeds]
     _, ax = plots.new_axes()
-    plots.draw_history(ax, HISTORIES, "dev")
+    plots.draw_history(ax, {"nothing": [[{"step": 1, "loss": 1.0}]], "many": runs, **HISTORIES}, "dev")
     drawn = lines_of(ax)
+    assert list(drawn) == ["many", "one", "two"]
+    np.testing.assert_allclose(drawn["many"].get_ydata(), seeds.mean(axis=0), rtol=1e-14)
     assert drawn["one"].get_ydata().tolist() == [50, 52] and drawn["two"].get_ydata().tolist() == [42]
-    assert drawn["one"].get_linestyle() != drawn["two"].get_linestyle()
-    band = ax.collections[1].get_paths()[0].vertices[:, 1]
-    assert (band.min(), band.max()) == (40, 44)
+    assert [line.get_color() for line in ax.lines] == list(plots.PALETTE[1:4])
+    assert len({line.get_linestyle() for line in ax.lines}) == 3
+    corners = ax.collections[0].get_paths()[0].vertices
+    for step, values in enumerate(seeds.T):
+        band = corners[corners[:, 0] == 10 * step, 1]
+        assert (band.min(), band.max()) == (values.min(), values.max())
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["many", "one", "two"]
 
 
 def test_a_history_without_the_value_is_left_out() -> None:
@@ -93,26 +102,74 @@ def test_the_information_bound_is_ln_n_less_the_loss() -> None:
     drawn = lines_of(ax)
     np.testing.assert_allclose(drawn["one"].get_ydata(), [np.log(64) - 1.0, np.log(64) - 0.5])
     assert drawn["ceiling ln 64 = 4.16"].get_ydata()[0] == pytest.approx(np.log(64))
+    assert list(drawn)[-1] == "ceiling ln 64 = 4.16"
+    with pytest.raises(KitError, match="at least 1"):
+        plots.draw_information_bound(ax, HISTORIES, 0)
 
 
 def test_a_score_table_shows_mean_interval_and_seeds() -> None:
+    draw = np.random.default_rng(0)
+    table = {"a": draw.normal(60, 1, 5).tolist(), "b": [49.0], "c": draw.normal(55, 2, 16).tolist(), "d": [51.0, 51.0]}
     _, ax = plots.new_axes()
-    scores = [50.0, 52.0, 54.0]
-    plots.draw_score_table(ax, {"a": scores, "b": [49.0]}, baseline="b")
-    bar, dots, diamond, single, rule = ax.lines
-    low, high = stats.t.interval(0.95, 2, loc=52, scale=stats.sem(scores))
-    assert bar.get_xdata() == pytest.approx([low, high]) and list(dots.get_xdata()) == scores
-    assert diamond.get_xdata()[0] == 52 and single.get_xdata()[0] == 49 == rule.get_xdata()[0]
-    assert [text.get_text() for text in ax.texts] == [f"52.00 ± {(high - low) / 2:.2f}", "49.00"]
-    with pytest.raises(KitError, match="Unknown baseline 'c'"):
-        plots.draw_score_table(ax, {"a": scores}, baseline="c")
+    plots.draw_score_table(ax, table, baseline="c")
+    *_, rule = ax.lines
+    assert rule.get_xdata()[0] == pytest.approx(np.mean(table["c"]), rel=1e-14)
+    diamonds, bars = {}, {}
+    for line in ax.lines[:-1]:
+        found = diamonds if line.get_marker() == "D" else bars
+        across = np.asarray(line.get_xdata()).reshape(-1, 1 if line.get_marker() == "D" else 2)
+        for row, x in zip(line.get_ydata(), across, strict=False):
+            if not np.isnan(x).any():
+                found[row] = (*x, line.get_color())
+    dots = {round(y - 0.22): [] for collection in ax.collections for _, y in collection.get_offsets()}
+    for collection in ax.collections:
+        for x, y in collection.get_offsets():
+            dots[round(y - 0.22)].append(x)
+    assert dots == {row: scores for row, scores in enumerate(table.values()) if len(scores) > 1}
+    for row, (label, scores) in enumerate(table.items()):
+        interval = seed_interval(scores)
+        colour = plots.GREY if label == "c" else plots.PALETTE[0]
+        assert diamonds[row] == (pytest.approx(interval.mean, rel=1e-14), colour)
+        assert (row in bars) == (len(scores) > 1)
+        if row in bars:
+            assert bars[row] == (*map(pytest.approx, (interval.low, interval.high)), colour)
+    assert [text.get_text() for text in ax.texts] == [str(seed_interval(scores)) for scores in table.values()]
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(table) and ax.yaxis_inverted()
+    with pytest.raises(KitError, match="Unknown baseline 'e'"):
+        plots.draw_score_table(ax, table, baseline="e")
+
+
+def test_a_score_table_of_single_runs_has_no_intervals() -> None:
+    _, ax = plots.new_axes()
+    plots.draw_score_table(ax, {"a": [49.0], "b": [50.0]})
+    assert [line.get_xdata().tolist() for line in ax.lines if line.get_marker() == "D"] == [[49, 50]]
+    assert [text.get_text() for text in ax.texts] == ["49.00", "50.00"]
+    assert not any(len(collection.get_offsets()) for collection in ax.collections)
+
+
+def test_scores_by_number_show_the_t_interval() -> None:
+    draw = np.random.default_rng(0)
+    curves = {
+        "raw": {m: draw.normal(60, 1, 16 // m).tolist() for m in (1, 4, 16)},
+        "students": {4: draw.normal(60, 1, 5).tolist()},
+    }
+    _, ax = plots.new_axes()
+    plots.draw_scores_by_number(ax, curves, "M")
+    drawn = lines_of(ax)
+    for index, (label, points) in enumerate(curves.items()):
+        intervals = [seed_interval(scores) for scores in points.values()]
+        assert drawn[label].get_xdata() == pytest.approx([number * 1.03**index for number in points])
+        np.testing.assert_allclose(drawn[label].get_ydata(), [interval.mean for interval in intervals], rtol=1e-14)
+        bars = [segment[:, 1] for segment in ax.collections[index].get_segments() if len(segment)]
+        np.testing.assert_allclose(bars, [(interval.low, interval.high) for interval in intervals if interval.n > 1])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "4", "16"]
 
 
 def test_a_scatter_names_its_correlation() -> None:
     _, ax = plots.new_axes()
     plots.draw_pair_scatter(ax, [0.1, 0.5, 0.4], [1, 2, 3], "base")
     assert ax.get_title(loc="left") == "base: Spearman × 100 = 50.0, 3 pairs"
-    assert list(ax.lines[0].get_ydata()) == [0.1, 0.5, 0.4]
+    assert ax.collections[0].get_offsets().tolist() == [[1, 0.1], [2, 0.5], [3, 0.4]]
 
 
 def test_frames_hold_the_numbers(cosines: np.ndarray) -> None:
@@ -126,8 +183,9 @@ def test_the_figures_of_notebook_02_show_their_results(cosines: np.ndarray) -> N
     figure, (one, two, three) = plots.new_axes(1, 3, width=12)
     sample = analysis.TwoSamples("q", np.array([3.0, 2, 1]), np.array([9.0, 4]))
     plots.draw_sorted_magnitudes(one, sample)
-    assert lines_of(one)["training batches (3)"].get_ydata().tolist() == [3, 2, 1]
-    assert lines_of(one)["test (2)"].get_xdata().tolist() == [0, 100]
+    assert lines_of(one)["training batches (3)"].get_ydata().tolist() == [-np.inf, 1, 2, 3]
+    np.testing.assert_allclose(lines_of(one)["training batches (3)"].get_xdata(), [100, 200 / 3, 100 / 3, 0], atol=1e-9)
+    assert lines_of(one)["test (2)"].get_xdata().tolist() == [100, 50, 0]  # so many % of the values are larger
     rank = analysis.spread_by_rank(cosines)
     plots.draw_spread_by_rank(two, rank)
     np.testing.assert_allclose(two.lines[0].get_ydata(), rank.noise)
@@ -139,31 +197,37 @@ def test_the_figures_of_notebook_02_show_their_results(cosines: np.ndarray) -> N
     plt.close(figure)
 
 
-def test_a_heat_map_leaves_the_diagonal_out(cosines: np.ndarray) -> None:
-    _, ax = plots.new_axes()
-    plots.draw_heatmap(ax, cosines[0, 0], "mean")
-    shown = np.ma.filled(ax.images[0].get_array().astype(float), np.nan)
+@pytest.mark.parametrize("quick", [False, True])
+def test_a_heat_map_leaves_the_diagonal_out(cosines: np.ndarray, quick: bool) -> None:
+    _, (ax, bar) = plots.new_axes(1, 2)
+    plots.draw_heatmap(ax, cosines[0, 0], "mean", bar=bar if quick else None)
+    [drawn] = ax.images if quick else ax.collections
+    shown = np.ma.filled(drawn.get_array().astype(float), np.nan).reshape(8, 8)
     assert np.isnan(np.diag(shown)).all()
     off = ~np.eye(8, dtype=bool)
     np.testing.assert_allclose(shown[off], cosines[0, 0][off])
+    assert drawn.get_clim() == (cosines[0, 0][off].min(), cosines[0, 0][off].max())
+    assert ax.yaxis_inverted() and ax.get_aspect() in (1, "equal")
 
 
-def test_bars_agreement_sizes_and_scores(cosines: np.ndarray) -> None:
+def test_bars_agreement_and_sizes(cosines: np.ndarray) -> None:
     _, axes = plots.new_axes(2, 2, width=9, height=7)
     spreads = [analysis.Spread("1st order", 0.1, 0.2, 0.5), analysis.Spread("2nd order", 0.1, 0.3, 0.4)]
     plots.draw_noise_to_signal(axes[0, 0], spreads)
     assert [bar.get_width() for bar in axes[0, 0].patches] == pytest.approx([0.4, 0.75])
     agreements = [analysis.top_agreement(cosines, k) for k in (2, 5)]
-    plots.draw_agreement(axes[0, 1], agreements)
-    assert axes[0, 1].lines[0].get_ydata().tolist() == [item.mean for item in agreements]
+    plots.draw_agreement(axes[0, 1], agreements, (5, 99.0))
+    assert axes[0, 1].lines[0].get_ydata() == pytest.approx([item.mean for item in agreements])
+    band = axes[0, 1].collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (
+        min(item.by_batch.min() for item in agreements),
+        max(item.by_batch.max() for item in agreements),
+    )
+    assert [text.get_text() for text in axes[0, 1].texts] == [f"{item.mean:.0f}" for item in agreements]
     plots.draw_group_sizes(axes[1, 0], {"a": np.array([3.0, 4.5]), "b": np.array([1.0, 0.4])})
     assert [bar.get_height() for bar in axes[1, 0].patches] == [3.0, 4.5, 1.0, 0.4]
-    plots.draw_scores_by_number(axes[1, 1], {"raw": {1: [50.0, 52.0], 4: [55.0]}}, "M")
-    assert axes[1, 1].lines[0].get_ydata().tolist() == [51, 55]
     plots.draw_mean_of_shuffles(axes[0, 0], targets.MeanOfShuffles(np.array([1, 4]), np.array([0.4, 0.2])))
     assert axes[0, 0].lines[-1].get_ydata().tolist() == [0.4, 0.2]
-    plots.draw_teacher_rows(axes[0, 1], analysis.off_diagonal(cosines[:, 0])[:, 0], 2)
-    assert "mean of 2" in lines_of(axes[0, 1])
 
 
 def test_components_are_drawn_as_standard_deviations_and_divided_by_the_teachers() -> None:
@@ -173,10 +237,10 @@ def test_components_are_drawn_as_standard_deviations_and_divided_by_the_teachers
         VariancePart("interaction", 0.01, 0.0081, 0.0121, 0.3),
     )
     _, ax = plots.new_axes()
-    plots.draw_components(ax, parts, 4)
+    plots.draw_variance_parts(ax, parts, 4)
     one, mean = ([bar.get_width() for bar in bars] for bars in ax.containers if hasattr(bars, "patches"))
     assert one == pytest.approx([0.2, 0, 0.1]) and mean == pytest.approx([0.2, 0, 0.05])
-    table = plots.component_frame(parts)
+    table = plots.variance_parts_frame(parts)
     assert table.loc["interaction"].tolist() == ["0.1000", "0.0900 to 0.1100", "30.0%"]
     assert table.loc["teacher", "standard deviation"] == "0.0000"
     plt.close("all")
@@ -185,7 +249,8 @@ def test_components_are_drawn_as_standard_deviations_and_divided_by_the_teachers
 def test_our_coefficients_stand_beside_the_papers() -> None:
     figure, ax = plots.new_axes()
     plots.draw_beside_paper(ax, {"1st order": 0.5, "2nd order": 1.25}, {"2nd order": 0.24, "1st order": 0.07})
-    widths = {bars.get_label(): [bar.get_width() for bar in bars] for bars in ax.containers}
-    assert widths == {"here": [50, 125], "the paper": [pytest.approx(7), 24]}
+    here, paper = ([bar.get_width() for bar in bars] for bars in ax.containers)
+    assert here == [50, 125] and paper == pytest.approx([7, 24])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["here", "the paper"]
     assert [text.get_text() for text in ax.texts] == ["50%", "125%", "7%", "24%"]
     plots.png_bytes(figure)

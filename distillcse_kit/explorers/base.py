@@ -95,7 +95,7 @@ class Explorer(traitlets.HasTraits):
 
     def repaint(self) -> None:
         """Draw the current state and show it."""
-        with self._drawing:
+        with self._drawing, plots.styled():
             picture = self.paint()
             self.image.width = str(int(picture.figure.get_figwidth() * 100))
             self.image.value = png_of(picture.figure, self.state, self.title)
@@ -153,7 +153,7 @@ class Explorer(traitlets.HasTraits):
         """Only the figure: saved if a folder is given, and displayed with its words if there is no front end."""
         headless = is_headless()
         if headless or folder:
-            with self._drawing:
+            with self._drawing, plots.styled():
                 picture = self.paint()
                 traced = {**(settings or {}), "controls": self.state}
                 plots.show(picture.figure, name, folder, traced, displayed=headless)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -15,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from distillcse_kit.plots.style import STYLE
+from distillcse_kit.plots.style import StyledAxes, StyledFigure, styled
 
 DPI = 100  # one dot per CSS pixel at the width of a notebook's column
 
@@ -30,14 +29,17 @@ class Sheet:
             fixed, because a new layout takes longer than the drawing.
     """
 
+    @styled()
     def __init__(self, rows: int = 1, columns: int = 1, width: float = 9, height: float = 4, **margins: Any) -> None:
-        matplotlib.rcParams.update(STYLE)  # type: ignore[arg-type]
-        self.figure = Figure(figsize=(width, height), dpi=DPI)
+        self.figure = StyledFigure(figsize=(width, height), dpi=DPI)
         FigureCanvasAgg(self.figure)
-        self._axes: np.ndarray = self.figure.subplots(rows, columns, squeeze=False, gridspec_kw=margins)
+        self._axes: np.ndarray = self.figure.subplots(
+            rows, columns, squeeze=False, gridspec_kw=margins, subplot_kw={"axes_class": StyledAxes}
+        )
         for ax in self._axes.flat:
             ax.locator_params(nbins=6)  # tick labels take half of the drawing time
 
+    @styled()
     def wiped(self) -> list[Axes]:
         """The axes, row by row, empty again. Their ticks are kept: moving them is faster than making new ones."""
         axes: list[Axes] = self._axes.ravel().tolist()
@@ -46,6 +48,7 @@ class Sheet:
         return axes
 
 
+@styled()
 def wipe(ax: Axes) -> None:
     """Remove everything drawn into the axes, and let their limits follow the data again."""
     for artist in (*ax.lines, *ax.collections, *ax.patches, *ax.texts, *ax.images):
@@ -65,6 +68,7 @@ def say_instead(ax: Axes, text: str, **font: Any) -> None:
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", **font)
 
 
+@styled()
 def png_of(figure: Figure, settings: Mapping[str, Any], title: str) -> bytes:
     """The figure as a PNG at its own resolution, packed fast rather than small; metadata as in ``plots.png_bytes``."""
     canvas = figure.canvas

@@ -3,21 +3,34 @@
 from distillcse_kit.plots.curve_plots import AXIS_LABELS, History, draw_history, draw_information_bound
 from distillcse_kit.plots.noise_plots import (
     comparison_frame,
-    component_frame,
     draw_agreement,
     draw_averaging_law,
     draw_beside_paper,
-    draw_components,
     draw_heatmap,
     draw_noise_to_signal,
     draw_sorted_magnitudes,
     draw_spread_by_rank,
-    draw_teacher_rows,
+    draw_variance_parts,
     spread_frame,
+    variance_parts_frame,
 )
 from distillcse_kit.plots.score_plots import draw_pair_scatter, draw_score_table, draw_scores_by_number, score_frame
 from distillcse_kit.plots.shuffle_plots import cost_frame, draw_group_sizes, draw_groups, draw_mean_of_shuffles
-from distillcse_kit.plots.style import DPI, GREY, LINES, PALETTE, STYLE, new_axes, plain, png_bytes, show
+from distillcse_kit.plots.style import (
+    DPI,
+    GREY,
+    LINES,
+    PALETTE,
+    STYLE,
+    StyledAxes,
+    StyledFigure,
+    new_axes,
+    plain,
+    png_bytes,
+    show,
+    styled,
+)
+from distillcse_kit.plots.sweep_plots import draw_published, show_sweep, sweep_figure
 
 __all__ = [
     "AXIS_LABELS",
@@ -27,13 +40,13 @@ __all__ = [
     "PALETTE",
     "STYLE",
     "History",
+    "StyledAxes",
+    "StyledFigure",
     "comparison_frame",
-    "component_frame",
     "cost_frame",
     "draw_agreement",
     "draw_averaging_law",
     "draw_beside_paper",
-    "draw_components",
     "draw_group_sizes",
     "draw_groups",
     "draw_heatmap",
@@ -42,15 +55,20 @@ __all__ = [
     "draw_mean_of_shuffles",
     "draw_noise_to_signal",
     "draw_pair_scatter",
+    "draw_published",
     "draw_score_table",
     "draw_scores_by_number",
     "draw_sorted_magnitudes",
     "draw_spread_by_rank",
-    "draw_teacher_rows",
+    "draw_variance_parts",
     "new_axes",
     "plain",
     "png_bytes",
     "score_frame",
     "show",
+    "show_sweep",
     "spread_frame",
+    "styled",
+    "sweep_figure",
+    "variance_parts_frame",
 ]

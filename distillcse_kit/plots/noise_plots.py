@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
 from matplotlib.ticker import MaxNLocator
 
 from distillcse_kit.analysis.orders import TwoSamples
 from distillcse_kit.analysis.parts_of_variance import VariancePart
 from distillcse_kit.analysis.teacher_noise import AveragingLaw, Spread, SpreadByRank, TopAgreement
-from distillcse_kit.plots.style import GREY, PALETTE
+from distillcse_kit.plots.style import GREY, PALETTE, styled
 
 # Notebook 02: teachers' variance
 
@@ -49,7 +51,7 @@ def spread_frame(spreads: Sequence[Spread]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def component_frame(components: Sequence[VariancePart]) -> pd.DataFrame:
+def variance_parts_frame(components: Sequence[VariancePart]) -> pd.DataFrame:
     """Variance components as a table: standard deviation, its interval, and the share of the variance."""
     rows = {
         part.name: {
@@ -62,8 +64,9 @@ def component_frame(components: Sequence[VariancePart]) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
-def draw_components(ax: Axes, components: Sequence[VariancePart], teachers: int) -> None:
-    """Standard deviation of each part of a single teacher's logits, and what a mean of all teachers leaves of it."""
+@styled()
+def draw_variance_parts(ax: Axes, components: Sequence[VariancePart], teachers: int) -> None:
+    """Standard deviation of each part of one teacher's logits, and what is left of it in a mean of all teachers."""
     names = [part.name for part in components]
     values = [math.sqrt(max(part.variance, 0)) for part in components]
     errors = [
@@ -83,63 +86,83 @@ def draw_components(ax: Axes, components: Sequence[VariancePart], teachers: int)
     ax.legend(loc="lower right")
 
 
+@styled()
 def draw_sorted_magnitudes(ax: Axes, comparison: TwoSamples) -> None:
     """Figure 1 of the paper: all values from the largest to the smallest, training batches against test pairs."""
     samples = (("training batches", comparison.train, "-"), ("test", comparison.test, "--"))
     for number, (label, values, line) in enumerate(samples):
-        share = np.arange(len(values)) / max(len(values) - 1, 1)
-        ax.plot(100 * share, values, line, color=PALETTE[number], label=f"{label} ({len(values):,})")
+        sns.ecdfplot(
+            y=values,
+            stat="percent",
+            complementary=True,
+            color=PALETTE[number],
+            linestyle=line,
+            label=f"{label} ({len(values):,})",
+            ax=ax,
+        )
     ax.set_xlabel("rank, in % of the values (largest at the left)")
     ax.set_ylabel("value")
     ax.set_title(f"{comparison.name}\nmeans lie {comparison.gap:.1f} training std apart")
     ax.legend()
 
 
+@styled()
 def draw_noise_to_signal(ax: Axes, spreads: Sequence[Spread]) -> None:
-    """A bar a quantity: its spread over teachers in units of its spread over sentences or pairs."""
-    values = [item.noise_to_signal for item in spreads]
-    bars = ax.barh(range(len(values)), values, color=[PALETTE["2nd" in s.name or "t_ij" in s.name] for s in spreads])
-    ax.bar_label(bars, [f"{value:.2f}" for value in values], padding=4)
-    ax.set_yticks(range(len(values)), [item.name for item in spreads])
-    ax.set_ylim(len(values) - 0.5, -0.5)
+    """One bar for each quantity: its spread over teachers, divided by its spread over sentences or pairs."""
+    names = [item.name for item in spreads]
+    colours = [PALETTE["2nd" in name or "t_ij" in name] for name in names]
+    sns.barplot(x=[item.noise_to_signal for item in spreads], y=names, hue=names, palette=colours, saturation=1, ax=ax)
+    for bars in ax.containers:
+        assert isinstance(bars, BarContainer)
+        ax.bar_label(bars, fmt="{:.2f}", padding=4)
     ax.grid(axis="y", visible=False)
     ax.set_xlabel("spread over teachers / spread over items")
 
 
+@styled()
 def draw_beside_paper(ax: Axes, ours: Mapping[str, float], paper: Mapping[str, float]) -> None:
-    """Two bars a row, ours and the paper's, in per cent: coefficients of variation, which have no unit."""
-    rows = list(ours)
-    places = np.arange(len(rows))
-    for shift, label, values, colour in ((-0.19, "here", ours, PALETTE[0]), (0.19, "the paper", paper, PALETTE[1])):
-        bars = ax.barh(places + shift, [100 * values[row] for row in rows], 0.34, color=colour, label=label)
-        ax.bar_label(bars, [f"{values[row]:.0%}" for row in rows], padding=4)
-    ax.set_yticks(places, rows)
-    ax.set_ylim(len(rows) - 0.5, -0.5)
+    """Two bars in each row, ours and the paper's: coefficients of variation in per cent, which have no unit."""
+    values = [(row, where, 100 * of[row]) for where, of in (("here", ours), ("the paper", paper)) for row in ours]
+    frame = pd.DataFrame(values, columns=["row", "where", "value"])
+    sns.barplot(frame, x="value", y="row", hue="where", palette=PALETTE[:2], saturation=1, gap=0.1, ax=ax)
+    for bars in ax.containers:
+        assert isinstance(bars, BarContainer)
+        ax.bar_label(bars, fmt="{:.0f}%", padding=4)
+    ax.set_ylabel("")
     ax.grid(axis="y", visible=False)
     ax.margins(x=0.12)
     ax.set_xlabel("standard deviation / |mean|, %")
     ax.legend()
 
 
+@styled()
 def draw_agreement(ax: Axes, agreements: Sequence[TopAgreement], published: tuple[int, float] | None = None) -> None:
-    """Spearman between teachers against how many of the largest logits are compared; the paper's one value a square."""
+    """Spearman between teachers against how many of the largest logits are compared. A square is the paper's value."""
+    sns.lineplot(
+        x=[item.k for item in agreements for _ in item.by_batch],
+        y=np.concatenate([item.by_batch for item in agreements]),
+        errorbar=("pi", 100),  # percentiles 0 to 100: the lowest and the highest batch
+        err_kws={"alpha": 0.15, "linewidth": 0},
+        color=PALETTE[0],
+        marker="o",
+        markeredgewidth=0,
+        ax=ax,
+    )
+    for item in agreements:
+        covered = published is not None and published[0] == item.k and published[1] > item.mean
+        offset = (4, -16 if covered else 7)  # not where the paper's square is
+        ax.annotate(f"{item.mean:.0f}", (item.k, item.mean), offset, textcoords="offset points", fontsize=9)
     if published is not None:
         ax.plot(*published, "s", color=PALETTE[1], markersize=8, label=f"the paper, top {published[0]}: {published[1]}")
         ax.legend(loc="lower right")
-    ax.plot([item.k for item in agreements], [item.mean for item in agreements], "o-", color=PALETTE[0])
-    low, high = ([pick(item.by_batch) for item in agreements] for pick in (np.min, np.max))
-    ax.fill_between([item.k for item in agreements], low, high, color=PALETTE[0], alpha=0.15, linewidth=0)
-    for item in agreements:
-        ax.annotate(
-            f"{item.mean:.0f}", (item.k, item.mean), (0, 8), textcoords="offset points", ha="center", fontsize=9
-        )
     ax.set_ylim(0, 108)
     ax.set_xlabel("k: the largest logits of a row that are compared")
     ax.set_ylabel("Spearman × 100 between two teachers")
 
 
+@styled()
 def draw_spread_by_rank(ax: Axes, result: SpreadByRank) -> None:
-    """Noise over teachers at each rank, beside the gap to the next rank: above it, the order is not settled."""
+    """Noise over teachers at each rank, and the gap to the next rank. The order is settled where the gap is larger."""
     ranks = np.arange(1, len(result.noise) + 1)
     ax.plot(ranks, result.noise, color=PALETTE[1], label="noise: std over teachers")
     ax.plot(ranks[:-1], result.gap[:-1], "--", color=PALETTE[0], label="gap to the next logit")
@@ -158,21 +181,24 @@ def draw_spread_by_rank(ax: Axes, result: SpreadByRank) -> None:
     ax.legend()
 
 
+@styled()
 def draw_heatmap(ax: Axes, matrix: np.ndarray, label: str, colours: str = "viridis", bar: Axes | None = None) -> None:
-    """A batch's matrix [N, N] as colours; the diagonal, which never enters a loss, is left white.
+    """A batch's matrix [N, N] as colours. The diagonal is left white, since no loss uses it.
 
     Args:
         ax: to draw into. matrix: [N, N]. label: above it. colours: a colour map.
         bar: axes for the scale of colours; None takes a part of ``ax`` for it.
     """
-    shown = np.where(np.eye(len(matrix), dtype=bool), np.nan, matrix)
-    image = ax.imshow(shown, cmap=colours)
+    hidden = np.eye(len(matrix), dtype=bool)
     if bar is None:
-        ax.figure.colorbar(image, ax=ax, shrink=0.85)
+        every = {"xticklabels": 5, "yticklabels": 5}
+        sns.heatmap(matrix, mask=hidden, cmap=colours, square=True, cbar_kws={"shrink": 0.85}, **every, ax=ax)
+        ax.tick_params(axis="y", labelrotation=0)
     else:
+        # For explorers: seaborn takes two to three times as long, most of it for the scale.
+        image = ax.imshow(np.where(hidden, np.nan, matrix), cmap=colours)
         low, high = image.get_clim()
         shades = np.linspace(low, high, 128)[:, None]
-        # A colour bar of matplotlib's would take as long as the rest of the picture.
         bar.imshow(shades, cmap=colours, aspect="auto", origin="lower", extent=(0, 1, low, high))
         bar.set_xticks([])
         bar.yaxis.tick_right()
@@ -183,8 +209,9 @@ def draw_heatmap(ax: Axes, matrix: np.ndarray, label: str, colours: str = "virid
     ax.set_title(label)
 
 
+@styled()
 def draw_averaging_law(ax: Axes, law: AveragingLaw, marked: int | None = None) -> None:
-    """Variance of the mean of M teachers: the floor that all share, and the noise of seeds that shrinks as 1 / M."""
+    """Variance of the mean of M teachers: a floor that all share, and the noise of seeds, which shrinks as 1 / M."""
     fine = np.linspace(1, law.teachers[-1], 200)
     fitted = law.at(fine)
     ax.fill_between(fine, 0, law.floor, color=PALETTE[0], alpha=0.2, linewidth=0, label="floor: shared by all teachers")
@@ -199,38 +226,10 @@ def draw_averaging_law(ax: Axes, law: AveragingLaw, marked: int | None = None) -
             (6, 8),
             textcoords="offset points",
         )
-    # Where the noise is small beside the floor, an axis from 0 would hide it.
+    # An axis that starts at 0 would hide noise that is much smaller than the floor.
     bottom = max(0.0, law.floor - max(law.noise, 1e-12))
     ax.set_ylim(bottom, law.floor + 1.5 * max(law.noise, 1e-12))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("M, teachers in the mean")
     ax.set_ylabel("variance of a row's logits" + ("\n(axis does not start at 0)" if bottom else ""))
     ax.legend(loc="lower right")
-
-
-# Notebook 04: ensembles
-
-
-def draw_teacher_rows(ax: Axes, rows: np.ndarray, chosen: int, top: int = 20) -> None:
-    """One anchor's largest logits under each of M teachers [M, N - 1]: dots a teacher, and the mean of the first ones.
-
-    Args:
-        ax: to draw into.
-        rows: logits of the row, teachers on the first axis.
-        chosen: how many teachers, from the first, are averaged.
-        top: how many logits, ranked by the mean of all teachers, are shown.
-    """
-    order = np.argsort(-rows.mean(axis=0))[:top]
-    ranks = np.arange(1, len(order) + 1)
-    for number, row in enumerate(rows):
-        used = number < chosen
-        label = {0: "teachers in the mean", chosen: "other teachers"}.get(number)
-        ax.plot(
-            ranks, row[order], "." if used else "x", color=PALETTE[0] if used else "#BBBBBB", markersize=5, label=label
-        )
-    ax.plot(ranks, rows[:chosen, order].mean(axis=0), "-", color=PALETTE[1], label=f"mean of {chosen}")
-    ax.plot(ranks, rows[:, order].mean(axis=0), "k:", linewidth=1.5, label=f"mean of all {len(rows)}")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlabel("rank in the mean of all teachers (1 = largest)")
-    ax.set_ylabel("cosine with the anchor")
-    ax.legend(fontsize=8)

@@ -11,22 +11,23 @@ from matplotlib.collections import PolyCollection
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from distillcse_kit.analysis.cost_of_shuffling import MeanOfShuffles, RowGroups, ShuffleCost
-from distillcse_kit.plots.style import GREY, PALETTE
+from distillcse_kit.plots.style import GREY, PALETTE, styled
 
 # Notebook 03: Group-P
 
 
+@styled()
 def draw_groups(axes: Sequence[Axes], row: RowGroups) -> None:
     """One row under Group-P: its sorted logits coloured by group, and the targets before, after and on average.
 
     Args:
-        axes: two Axes, logits above targets; targets are on a log scale, else only the first few would be seen.
+        axes: two Axes, logits above targets; targets are on a log scale, since otherwise only the first few would show.
         row: of ``targets.row_groups``.
     """
     logits, targets = axes
     ranks = np.arange(1, len(row.logits) + 1)
     colours = [PALETTE[group % len(PALETTE)] for group in row.groups]
-    # Cosines of a row may all be high: bars start below the least, so that their differences are seen.
+    # All cosines of a row may be high: bars start just below the smallest, so that differences show.
     least = float(row.logits.min())
     bottom = least - 0.1 * (float(row.logits.max()) - least) - 1e-6
     _draw_bars(logits, ranks, bottom, row.logits, colours)
@@ -52,7 +53,7 @@ def draw_groups(axes: Sequence[Axes], row: RowGroups) -> None:
 def _draw_bars(
     ax: Axes, x: np.ndarray, bottom: float, tops: np.ndarray, colours: Sequence[str], width: float = 0.85
 ) -> None:
-    """Bars as one artist: explorers redraw dozens of them at every move."""
+    """Bars as one artist, since explorers redraw dozens of them at every move."""
     left, right, low = x - width / 2, x + width / 2, np.full(len(x), bottom)
     corners = np.stack(
         [np.stack(pair, axis=-1) for pair in ((left, low), (left, tops), (right, tops), (right, low))], 1
@@ -61,7 +62,7 @@ def _draw_bars(
 
 
 def cost_frame(costs: Mapping[str, ShuffleCost]) -> pd.DataFrame:
-    """What each shuffle costs: cross-entropy and its two parts, in nats, and how much of the order is kept."""
+    """What each shuffle costs: cross-entropy and its two parts in nats, and how much of the order it keeps."""
     rows = {
         name: {
             "cross-entropy": cost.cross_entropy,
@@ -74,8 +75,9 @@ def cost_frame(costs: Mapping[str, ShuffleCost]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").round(3)
 
 
+@styled()
 def draw_group_sizes(ax: Axes, sizes: Mapping[str, np.ndarray]) -> None:
-    """Mean number of logits in each group, side by side for several ways to cut."""
+    """Mean number of logits in each group, side by side for several ways to form groups."""
     width = 0.8 / max(len(sizes), 1)
     for index, (label, values) in enumerate(sizes.items()):
         x = np.arange(1, len(values) + 1) + (index - (len(sizes) - 1) / 2) * width
@@ -92,6 +94,7 @@ def draw_group_sizes(ax: Axes, sizes: Mapping[str, np.ndarray]) -> None:
     ax.legend()
 
 
+@styled()
 def draw_mean_of_shuffles(ax: Axes, result: MeanOfShuffles) -> None:
     """Distance of the mean of n shuffles from the group mean, falling as 1 / sqrt(n)."""
     ax.loglog(result.draws, result.distance, "o", color=PALETTE[0], label="measured")

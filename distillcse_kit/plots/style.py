@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import matplotlib.pyplot as plt
 from cycler import cycler
 from IPython.display import Image, display
+from matplotlib import style
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from distillcse_kit.store import new_file
@@ -31,7 +36,7 @@ STYLE: dict[str, Any] = {
     "axes.titlelocation": "left",
     "axes.titlesize": 11,
     "axes.titlepad": 9,
-    "axes.titley": 1.0,  # said, since matplotlib else measures all tick labels to place a title
+    "axes.titley": 1.0,  # without it, matplotlib measures all tick labels to place a title
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#E4E4E4",
@@ -44,18 +49,71 @@ STYLE: dict[str, Any] = {
 }
 
 
+_lock = threading.RLock()  # settings are global: two threads must not save and restore them at the same time
+_active = False  # whether the thread that holds the lock already draws in the kit's style
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """matplotlib's defaults and ``STYLE`` inside ``with styled():`` or ``@styled()``; the reader's settings after it.
+
+    matplotlib reads its settings both when something is added to a picture and when the picture is rendered.
+    """
+    global _active
+    with _lock:
+        if _active:  # entering again would cost a millisecond and change nothing
+            yield
+            return
+        _active = True
+        try:
+            with style.context(["default", STYLE]):
+                yield
+        finally:
+            _active = False
+
+
+class StyledAxes(Axes):
+    """Axes whose public methods, such as ``set_title`` and ``legend``, run in the kit's style wherever they are called.
+
+    ``twinx`` and ``inset_axes`` give plain Axes.
+    """
+
+
+class StyledFigure(Figure):
+    """A Figure whose public methods, such as ``suptitle`` and ``savefig``, run in the kit's style."""
+
+
+for _kind in (StyledAxes, StyledFigure):
+    for _name in {*dir(_kind)} - {*dir(Artist)} | {"draw"}:
+        if not _name.startswith("_") and inspect.isfunction(_method := getattr(_kind, _name)):
+            setattr(_kind, _name, styled()(_method))
+
+
+@styled()
 def new_axes(rows: int = 1, columns: int = 1, width: float = 7, height: float = 4) -> tuple[Figure, Any]:
-    """A figure of ``width`` x ``height`` inches in the kit's style; one Axes, or an array as in plt.subplots."""
-    matplotlib.rcParams.update(STYLE)  # type: ignore[arg-type]
-    return plt.subplots(rows, columns, figsize=(width, height), layout="constrained")
+    """A figure of ``width`` x ``height`` inches in the kit's style; one Axes, or an array as in plt.subplots.
+
+    The reader's matplotlib settings neither change nor have an effect on it.
+    """
+    return plt.subplots(
+        rows,
+        columns,
+        figsize=(width, height),
+        layout="constrained",
+        FigureClass=StyledFigure,
+        subplot_kw={"axes_class": StyledAxes},
+    )
 
 
+@styled()
 def png_bytes(figure: Figure, settings: Mapping[str, Any] | None = None, title: str = "") -> bytes:
     """The figure as a PNG of 150 dpi; ``settings`` go into its text metadata as JSON. Closes the figure."""
     metadata = {"Title": title, "Settings": json.dumps(settings or {}, sort_keys=True, default=str)}
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata=metadata)
-    plt.close(figure)
+    try:
+        figure.savefig(buffer, format="png", dpi=DPI, metadata=metadata)
+    finally:
+        plt.close(figure)
     return buffer.getvalue()
 
 

@@ -227,10 +227,10 @@ print(f"so a typical target is wrong by a factor of about exp({centred.over_teac
 # %%
 parts = analysis.variance_parts(analysis.disjoint_pairs(cosines), seed=seed)
 figure, ax = plots.new_axes(width=9, height=3)
-plots.draw_components(ax, parts, len(teachers))
+plots.draw_variance_parts(ax, parts, len(teachers))
 ax.set_title("Where the variance of a logit comes from, and what is left after averaging")
 plots.show(figure, "02_components", figures, settings)
-plots.component_frame(parts)
+plots.variance_parts_frame(parts)
 
 # %% [markdown]
 # Look at the interaction first. It is the noise that a student learns from a single teacher, and averaging shrinks it.
