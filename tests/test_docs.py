@@ -32,7 +32,12 @@ def text(name: str) -> str:
 
 def hook(name: str) -> types.ModuleType:
     """A hook of the site. It is skipped where what it needs is not installed (the extra docs)."""
-    for package in {"pages": ["mkdocs", "nbconvert"], "equations": ["latex2mathml"], "requests": []}[name]:
+    for package in {
+        "pages": ["mkdocs", "nbconvert"],
+        "equations": ["latex2mathml"],
+        "docstrings": ["griffe"],
+        "requests": [],
+    }[name]:
         pytest.importorskip(package, reason="builds the site: `make docs` installs it")
     spec = importlib.util.spec_from_file_location(f"hook_{name}", DOCS / "hooks" / f"{name}.py")
     assert spec and spec.loader
@@ -277,6 +282,17 @@ def test_equations_are_mathml_and_an_unknown_command_is_an_error() -> None:
     assert "arithmatex" not in made and "\\" not in made
     with pytest.raises(Exception, match="nosuch"):
         equations.mathml(r"\nosuchcommand{x}", False)
+
+
+def test_docstrings_become_markdown() -> None:
+    made = hook("docstrings").as_markdown(
+        "Of batches [B][N], `x[0][1]`.\n\n"
+        "=====  =====\nInput  Shape\n=====  =====\np      a | b\n       more\n=====  =====\n"
+        "\nExample:\n    >>> x[0][1]\n    [1]"
+    )
+    assert r"[B]\[N], `x[0][1]`" in made
+    assert "| Input | Shape |\n| --- | --- |\n| p | a \\| b more |\n" in made
+    assert made.endswith("Examples:\n    >>> x[0][1]\n    [1]")
 
 
 def test_requests_to_other_hosts_are_found_and_links_to_click_are_none() -> None:

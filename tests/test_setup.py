@@ -69,7 +69,7 @@ def test_dependencies_have_lower_bounds_only() -> None:
 
 def imported(folder: str) -> dict[str, str]:
     """{distribution: a file that imports it} of a folder, without the standard library and ourselves."""
-    distributions = importlib.metadata.packages_distributions()
+    distributions = {"griffe": ["griffelib"]} | importlib.metadata.packages_distributions()
     ours = {"distillcse_kit", "tests", "conftest", *sys.stdlib_module_names}
     found = {}
     for path in sorted((ROOT / folder).rglob("*.py")):

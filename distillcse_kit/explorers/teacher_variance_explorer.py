@@ -29,7 +29,7 @@ class TeacherVarianceExplorer(Explorer):
     """Cosines of M teachers on B batches, looked at in five ways.
 
     Args:
-        cosines: [M, B, N, N]. sentences: those of each batch, B lists of N.
+        cosines: [M, B, N, N]. sentences: those of each batch, [B][N].
         teacher_temperature: tau_t, the unit in which noise counts.
 
     Raises:
