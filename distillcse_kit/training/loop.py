@@ -114,7 +114,7 @@ class Trainer:
         self.accelerator = Accelerator()
         weights = torch.Generator().manual_seed(recipe.seed)
         self.trainee = Trainee(self.settings, weights)
-        self.trainee.encoder.fast = self.switches.packing  # type: ignore[assignment]
+        self.trainee.encoder.fast = self.switches.packing
         self.draws = Draws.of(recipe.seed, weights)
         device, compiled = self.accelerator.device, repays(self.settings, self.accelerator.device)
         ours = self.switches.dropout and device.type == "cpu" and is_like_bert(self.trainee.encoder.model)

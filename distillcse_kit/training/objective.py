@@ -64,15 +64,16 @@ class Draws:
 def shuffled(
     teacher_cosines: Tensor, settings: DistillationSettings, generator: torch.Generator, fast: bool = True
 ) -> Tensor:
-    """The teacher's logits [N, N] as the settings want them: shuffled, smoothed, or as they are."""
+    """The teacher's logits [N, N] as the settings want them: shuffled, smoothed, or unchanged."""
     if settings.shuffle == "group_p":
-        return group_p_shuffle(teacher_cosines, settings.p, settings.group_temperature, generator)
+        return group_p_shuffle(teacher_cosines, settings.p, settings.group_temperature, generator, fast)
     if settings.shuffle == "group_mean":
-        return group_mean(teacher_cosines, settings.p, settings.group_temperature, settings.teacher_temperature)
+        temperatures = settings.group_temperature, settings.teacher_temperature
+        return group_mean(teacher_cosines, settings.p, *temperatures, fast)
     if settings.shuffle == "fixed_groups":
-        return fixed_group_shuffle(teacher_cosines, settings.group_size, generator)
+        return fixed_group_shuffle(teacher_cosines, settings.group_size, generator, fast)
     if settings.shuffle == "rank_band":
-        return rank_band_shuffle(teacher_cosines, settings.band_start, settings.band_end, generator)
+        return rank_band_shuffle(teacher_cosines, settings.band_start, settings.band_end, generator, fast)
     return teacher_cosines
 
 
