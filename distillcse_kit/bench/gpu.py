@@ -57,11 +57,11 @@ def measure_gpu(
         peak = matrix_peak(torch.bfloat16, device, 8_192 if device == "cuda" else 1_024)
         lengths = np.minimum(shop.text.lengths[np.concatenate(shop.batches)], shop.training.max_tokens)
         tokens = float(lengths.mean()) * shop.training.batch_size
-        found: dict[str, Any] = {"device": _name(device), "matrix_peak_teraflops": round(peak / 1e12, 2)}
+        found: dict[str, Any] = {"device": _name(device), "matrix_peak_teraflops": float(f"{peak / 1e12:.3g}")}
 
         def keep(what: str, tokens_per_second: float, operations: int) -> None:
             share = operations * shop.weights * tokens_per_second / peak
-            found[what] = {"tokens_per_second": round(tokens_per_second), "share_of_peak": round(share, 4)}
+            found[what] = {"tokens_per_second": round(tokens_per_second), "share_of_peak": float(f"{share:.3g}")}
             say(f"{what:<32}{tokens_per_second:>12,.0f} tokens/s   {share:.1%} of the peak in matrix products")
 
         for what, teachers, compiled in (
