@@ -11,7 +11,7 @@ import torch
 from conftest import as_if_cores
 
 from distillcse_kit.fast import threads as module
-from distillcse_kit.fast.threads import MOST_ELEMENTS, MOST_THREADS, in_threads, one_thread, sharing
+from distillcse_kit.fast.threads import FEWEST_ELEMENTS, MOST_ELEMENTS, MOST_THREADS, in_threads, one_thread, sharing
 
 PATIENCE = 30.0  # seconds after which a wait for another thread has failed; no result depends on it
 
@@ -157,15 +157,16 @@ def test_an_exception_inside_of_sharing_leaves_the_cores_as_they_were() -> None:
 
 
 def test_one_thread_is_for_small_matrices_and_gives_the_cores_back() -> None:
-    small, large = torch.empty(1_024, 1_024), torch.empty(MOST_ELEMENTS + 1, dtype=torch.int8)
+    small, large = torch.empty(300, 300), torch.empty(MOST_ELEMENTS + 1, dtype=torch.int8)
     with one_thread(small):
         assert torch.get_num_threads() == 1
         with one_thread(small):
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 4
-    with one_thread(large):
-        assert torch.get_num_threads() == 4
+    for other in (large, torch.empty(FEWEST_ELEMENTS - 1)):  # torch itself uses one core for the second one
+        with one_thread(other):
+            assert torch.get_num_threads() == 4
     with one_thread(torch.empty(3, 3, device="meta")):  # as on a GPU
         assert torch.get_num_threads() == 4
     with pytest.raises(KeyError), one_thread(small):

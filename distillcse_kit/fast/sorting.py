@@ -35,8 +35,8 @@ def columns_by_rank(matrix: Tensor, packed: bool = True) -> Tensor:
         return columns[columns != torch.arange(n, device=device)[:, None]].view(n, max(n - 1, 0))
     # The bits of floats, read as whole numbers, have the floats' order, negative ones the reverse; + 0 turns -0 into 0.
     bits = (matrix.detach().float() + 0.0).view(torch.int32)
-    ascending = torch.where(bits < 0, bits ^ _SIGN_BITS, bits)
-    keys = (~ascending).long().bitwise_left_shift_(32).bitwise_or_(torch.arange(n, device=device))
+    bits.bitwise_xor_((bits >> 31).bitwise_and_(_SIGN_BITS)).bitwise_not_()
+    keys = bits.long().bitwise_left_shift_(32).bitwise_or_(torch.arange(n, device=device))
     return _sorted(keys.fill_diagonal_(torch.iinfo(torch.long).max))[:, : max(n - 1, 0)] & _PLACE_BITS
 
 
@@ -45,15 +45,16 @@ def order_inside_groups(groups: Tensor, noise: Tensor, count: int) -> Tensor:
 
     Args:
         groups: long [N, N - 1], the group of each rank; never smaller than that of the rank before.
-        noise: long [N, N - 1], of ``noise_bits(N - 1)`` bits. Ranks of one group with equal noise keep their order.
+        noise: long [N, N - 1], of ``noise_bits(N - 1)`` bits; overwritten. Ranks of one group with equal noise keep
+            their order.
         count: each group is below this number.
     """
     ranks = groups.shape[1]
     rank_bits, bits = ranks.bit_length(), noise_bits(ranks)
     if count > max(MOST_GROUPS, ranks):  # nearly all groups are empty: count the others
         groups = (groups.diff(dim=-1, prepend=groups[:, :1]) != 0).cumsum(dim=-1)
-    keys = (noise << rank_bits).bitwise_or_(torch.arange(ranks, device=groups.device))
-    keys.bitwise_or_(groups << (rank_bits + bits))
+    keys = noise.bitwise_left_shift_(rank_bits).bitwise_or_(torch.arange(ranks, device=groups.device))
+    keys.add_(groups, alpha=1 << (rank_bits + bits))  # of bits that are still 0, so that nothing is carried
     return _sorted(keys).bitwise_and_((1 << rank_bits) - 1)
 
 

@@ -23,7 +23,10 @@ from torch import Tensor
 
 MOST_THREADS = 4  # Python runs in one of them at a time, so more would wait
 
-MOST_ELEMENTS = 1_024**2  # a larger matrix is worth several cores
+FEWEST_ELEMENTS, MOST_ELEMENTS = (
+    2**15,
+    300**2,
+)  # torch takes several cores from the first on; they pay from the second on
 
 T = TypeVar("T")
 
@@ -37,13 +40,16 @@ def _pool(count: int) -> ThreadPoolExecutor:
 
 @contextmanager
 def one_thread(matrix: Tensor) -> Iterator[None]:
-    """Inside, torch works on one core, if the matrix is on a processor and has at most ``MOST_ELEMENTS`` elements.
+    """Inside, torch works on one core, if the matrix is small and on a processor.
+
+    Small means ``FEWEST_ELEMENTS`` to ``MOST_ELEMENTS`` elements, a batch of 182 to 300 sentences.
 
     With several cores, torch waits for the slowest of them after each operation. On a small matrix that gains little.
     Beside a busy program it costs much: that program holds one of the cores, and torch waits until it gets it back.
     """
     before = torch.get_num_threads()
-    if before == 1 or matrix.device.type != "cpu" or matrix.numel() > MOST_ELEMENTS:
+    # Below FEWEST_ELEMENTS torch uses one core anyway, and changing the number of threads would only cost time.
+    if before == 1 or matrix.device.type != "cpu" or not FEWEST_ELEMENTS <= matrix.numel() <= MOST_ELEMENTS:
         yield
         return
     torch.set_num_threads(1)

@@ -260,7 +260,8 @@ def _groups_of_ranks(logits: Tensor, p: float, temperature: float) -> Tensor:
     """Eq 5, as in ``plain_group_p``, in place: the group of each rank, long [N, N - 1]."""
     require_positive(temperature=temperature)
     groups = number_of_groups(p)
-    cumulative = torch.softmax(logits.double() / temperature, dim=-1).cumsum(dim=-1)
+    scaled = logits.double() if temperature == 1 else logits.double() / temperature
+    cumulative = torch.softmax(scaled, dim=-1).cumsum_(dim=-1)
     return cumulative.div_(p).add_(_ROUNDING).long().clamp_(max=groups - 1)
 
 
