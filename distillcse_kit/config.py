@@ -22,9 +22,6 @@ DIVERGENCES: tuple[str, ...] = get_args(Divergence)
 Precision = Literal["auto", "float32", "bfloat16"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
-Compile = Literal["auto", "on", "off"]
-COMPILES: tuple[str, ...] = get_args(Compile)
-
 
 def choose(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise KitError unless ``value`` is one of ``choices``."""
@@ -64,7 +61,6 @@ class TrainingSettings:
         mlm_share: share of tokens that the masked-LM loss hides, above 0 and at most 1.
         gradient_clip: largest gradient norm, above 0; a larger gradient is scaled down to it.
         precision: number format; "auto" is bfloat16 where the machine computes in it, else float32.
-        compile: whether to use torch.compile; "auto" uses it only for long runs on a GPU.
         fast: use the faster ways of the package ``fast``; off, everything is computed the plain way.
     """
 
@@ -81,13 +77,11 @@ class TrainingSettings:
     mlm_share: float = 0.15
     gradient_clip: float = 1.0
     precision: Precision = "auto"
-    compile: Compile = "auto"
     fast: bool = True
 
     def __post_init__(self) -> None:
         choose("pooling", self.pooling, POOLINGS)
         choose("precision", self.precision, PRECISIONS)
-        choose("compile", self.compile, COMPILES)
         _positive(self, "temperature", "learning_rate", "steps", "batch_size", "evaluate_every", "gradient_clip")
         _share(self, "mlm_share")
         if self.max_tokens < 3:

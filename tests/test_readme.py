@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from distillcse_kit.command.main import COMMANDS
+from distillcse_kit.command.main import NAMES
 from distillcse_kit.evaluation.statistics import paired_difference
 from distillcse_kit.experiments.shipped import markdown_table, shipped_run
 from distillcse_kit.experiments.sweep_result import shipped_sweep, with_average
@@ -60,7 +60,7 @@ def test_its_findings_are_the_shipped_results() -> None:
 def test_its_commands_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert set(re.findall(r"make ([a-z]+)(?=[` ])", README)) <= targets
-    assert set(re.findall(r"distillcse ([a-z]+) ", README)) <= set(COMMANDS)
+    assert set(re.findall(r"distillcse ([a-z]+) ", README)) <= set(NAMES)
 
 
 def test_it_names_each_lesson() -> None:

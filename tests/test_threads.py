@@ -176,7 +176,7 @@ def test_one_thread_is_for_small_matrices_and_gives_the_cores_back() -> None:
 
 def test_one_thread_inside_of_sharing_gives_the_share_back() -> None:
     with sharing(2):
-        with one_thread(torch.empty(2)):
+        with one_thread(torch.empty(200, 200)):
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 2 and not runs_here()
     assert torch.get_num_threads() == 4

@@ -24,7 +24,7 @@ def compare_students(lab: Laboratory, say: Callable[[str], None]) -> dict[str, A
         its 95% interval over seeds}. Tasks are "dev" and the headline test set.
     """
     teacher = [lab.teacher(0)]
-    plain: dict[str, Any] = {"fast": False, "precision": "float32", "compile": "off"}
+    plain: dict[str, Any] = {"fast": False, "precision": "float32"}
     found: dict[str, dict[str, list[float]]] = {}
     for way, settings in (("fast", {}), ("plain", plain)):
         runs = [lab.run(lab.recipe("group_p", seed, teachers=teacher, **settings)) for seed in range(lab.profile.seeds)]

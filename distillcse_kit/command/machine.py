@@ -128,7 +128,7 @@ def _compiler() -> list[Finding]:
     names = (os.environ.get("CXX", ""), "g++", "clang++")
     path = next((found for name in names if name and (found := shutil.which(name))), None)
     if path:
-        return [Finding("C++ compiler", "ok", f"{path}: long runs can be compiled")]
+        return [Finding("C++ compiler", "ok", f"{path}: pretraining can be compiled")]
     return [Finding("C++ compiler", "note", "none: run distillcse pretrain with --no-compile")]
 
 

@@ -23,10 +23,8 @@ from torch import Tensor
 
 MOST_THREADS = 4  # Python runs in one of them at a time, so more would wait
 
-FEWEST_ELEMENTS, MOST_ELEMENTS = (
-    2**15,
-    300**2,
-)  # torch takes several cores from the first on; they pay from the second on
+FEWEST_ELEMENTS = 2**15  # torch uses one core for fewer
+MOST_ELEMENTS = 300**2  # more are worth several cores
 
 T = TypeVar("T")
 

@@ -26,7 +26,6 @@ from distillcse_kit.encoder.devices import use_bfloat16
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.scoring import score_pairs
-from distillcse_kit.fast.compiling import Compiled, repays
 from distillcse_kit.fast.dropout import use_cheap_dropout
 from distillcse_kit.fast.packing import is_like_bert
 from distillcse_kit.fast.switches import Switches
@@ -116,9 +115,8 @@ class Trainer:
         self.trainee = Trainee(self.settings, weights)
         self.trainee.encoder.fast = self.switches.packing
         self.draws = Draws.of(recipe.seed, weights)
-        device, compiled = self.accelerator.device, repays(self.settings, self.accelerator.device)
-        ours = self.switches.dropout and device.type == "cpu" and is_like_bert(self.trainee.encoder.model)
-        self.own_dropout = ours and not compiled
+        on_processor = self.accelerator.device.type == "cpu"
+        self.own_dropout = self.switches.dropout and on_processor and is_like_bert(self.trainee.encoder.model)
         if self.own_dropout:
             use_cheap_dropout(self.trainee.encoder.model)
         self.dev_encoder = DevEncoder(self.trainee.encoder, self.settings)
@@ -126,8 +124,6 @@ class Trainer:
         parameters = [parameter for parameter in self.trainee.parameters() if parameter.requires_grad]
         optimiser = torch.optim.AdamW(parameters, lr=self.settings.learning_rate, weight_decay=0.0, fused=True)
         self.model, self.optimiser = self.accelerator.prepare(self.trainee, optimiser)
-        if compiled:
-            self.model = Compiled(self.model)
         self.history: list[dict[str, float]] = []
         self.best_score, self.best_step = -math.inf, 0
         self.best: dict[str, Tensor] = {}

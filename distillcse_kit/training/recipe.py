@@ -168,7 +168,9 @@ class Recipe:
     def settings(self) -> dict[str, Any]:
         """Training and distillation as plain values, as keys and run folders hold them."""
         training = asdict(self.training) | {"seed": self.seed}
-        if training["fast"]:  # the setting came later than the first stores: runs of the fast way keep their keys
+        # Runs keep the keys that they had in the first stores: before ``fast`` came, and when compiling was a setting.
+        training["compile"] = "auto"
+        if training["fast"]:
             del training["fast"]
         found: dict[str, Any] = {"training": training}
         return found if self.distillation is None else found | {"distillation": asdict(self.distillation)}
