@@ -366,7 +366,7 @@ def test_the_api_pages_have_the_public_functions() -> None:
     for room, name in (
         ("method", "distillcse_kit.method.losses.contrastive_loss"),
         ("encoder", "distillcse_kit.encoder.sentence_encoder.SentenceEncoder.encode"),
-        ("laboratory", "distillcse_kit.laboratory.Laboratory"),
+        ("laboratory", "distillcse_kit.laboratory.laboratory.Laboratory"),
         ("explorers", "distillcse_kit.explorers.group_p_explorer.GroupPExplorer"),
     ):
         assert name in parsed(SITE / "api" / f"{room}.html").names

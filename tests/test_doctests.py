@@ -30,6 +30,15 @@ def test_the_examples_of_a_module_are_right(module: str) -> None:
     assert found.failed == 0, f"{found.failed} of {found.attempted} lines are wrong; the output above says which"
 
 
+@pytest.mark.parametrize("name", ["Laboratory", "Recipe", "load_corpus", "load_sts", "evaluate_sts"])
+def test_the_other_public_names_have_a_card_too(name: str) -> None:
+    """What it is, a table of inputs, when to use it, a reference, and an example."""
+    card = getattr(dk, name).__doc__
+    assert "=====" in card or "|---" in card
+    for part in ("When to use it", "Reference:", ">>> "):
+        assert part in card, part
+
+
 @pytest.mark.parametrize("name", CARDS)
 def test_a_public_name_has_a_card(name: str) -> None:
     """What it is, an equation, a table of inputs, when to use it, a reference, and an example that imports it."""

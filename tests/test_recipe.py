@@ -74,10 +74,8 @@ def test_the_key_is_a_hash_of_everything_that_decides_the_run(place: Workplace) 
     """Written out by hand, as run folders have been named from the kit's first day."""
     teacher = Recipe(place.teacher, seed=1)
     inputs = place.inputs
-    training = {name: value for name, value in vars(place.teacher).items() if name != "fast"} | {
-        "seed": 1,
-        "compile": "auto",
-    }
+    training = {name: value for name, value in vars(place.teacher).items() if name != "fast"}
+    training |= {"seed": 1, "compile": "auto"}
     content = {
         "training": training,
         "base": teacher.content(inputs)["base"],

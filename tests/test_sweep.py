@@ -128,8 +128,8 @@ RESULT = SweepResult(
 def test_the_lines_hold_means_differences_and_what_is_told() -> None:
     first, second = RESULT.lines("dev")
     assert first.split() == ["cut", "at", "1", "71.00", "±", "2.48"]
-    assert "61.03" in second and "-9.97 ± 0.14" in second and "not told" not in second
-    assert "not told from 0" in RESULT.lines("stsb")[1]
+    assert "61.03" in second and "-9.97 ± 0.14" in second and "not significant" not in second
+    assert "not significant" in RESULT.lines("stsb")[1]
 
 
 def test_the_tidy_table_has_a_row_for_each_score() -> None:
@@ -153,7 +153,7 @@ def test_the_command_prints_and_writes_the_result(
     assert cli.main(["sweep", "cut", "--profile", "smoke", "--store", str(tmp_path / "store"), *files]) == 0
     printed = capsys.readouterr().out
     assert asked == ["cut"] and "where the groups are cut" in printed and "-9.97 ± 0.14" in printed
-    assert "3 seeds tell" in printed
+    assert "3 seeds show" in printed
     assert SweepResult.from_json(json.loads((tmp_path / "cut.json").read_text())) == RESULT
     read = pd.read_csv(tmp_path / "cut.csv")
     assert np.isclose(read[(read.setting == "cut at tau_t") & (read.task == "dev")].value.mean(), 61.0333, atol=1e-4)
@@ -205,9 +205,9 @@ def test_rows_with_another_number_of_values_are_shown_and_not_compared() -> None
 def test_the_conclusion_names_what_is_told_and_what_could_have_been() -> None:
     differences = np.array([-10.0, -9.9, -10.0])
     words = RESULT.conclusion("dev")
-    assert "3 seeds tell cut at tau_t (-9.97) from cut at 1 at 5%." in words
+    assert "3 seeds show a significant difference from cut at 1 for cut at tau_t (-9.97) (5% level)." in words
     assert f"{detectable_difference(float(differences.std(ddof=1)), 3):.2f}" in words
-    assert "3 seeds tell nothing from cut at 1" in RESULT.conclusion("stsb")
+    assert "3 seeds show no significant difference from cut at 1" in RESULT.conclusion("stsb")
 
 
 def test_a_key_hangs_on_every_setting() -> None:
@@ -274,7 +274,9 @@ def test_a_quantity_is_compared_with_the_same_quantity() -> None:
         {row: table[row]["9"] for row in ("not shuffled: loss", "Group-P: loss")}, "not shuffled: loss"
     )
     assert found["Group-P: loss"].adjusted == pytest.approx(2 * alone["Group-P: loss"].p_value)
-    assert "Group-P: loss (+1.03) from not shuffled at 5%, 2 comparisons" in result.conclusion("9")
+    assert "from not shuffled for Group-P: loss (+1.03) (5% level, corrected for 2 comparisons)" in result.conclusion(
+        "9"
+    )
 
 
 def test_the_label_of_a_curve_keeps_its_parts_in_the_file() -> None:

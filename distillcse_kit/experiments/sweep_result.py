@@ -1,4 +1,4 @@
-"""What a sweep found: its table, what is told apart in it, and the results that ship."""
+"""What a sweep found: its table, which differences in it are significant, and the results that ship."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class SweepResult:
         )
 
     def lines(self, column: str) -> list[str]:
-        """The table as text: mean with its interval, the difference from its baseline, and whether it is told."""
+        """The table as text: mean with its interval, the difference from its baseline, and whether that is significant."""
         found, compared = [], self.compared(column)
         width = 2 + max(len(label) for label in self.table)
         for label, row in self.table.items():
@@ -89,7 +89,7 @@ class SweepResult:
                 continue
             line = f"{label:<{width}}{seed_interval(row[column])!s:>16}"
             if (comparison := compared.get(label)) is not None:
-                sign = "" if comparison.decided else "   (not told from 0)"
+                sign = "" if comparison.decided else "   (not significant)"
                 line += f"   {comparison.difference.mean:+.2f} ± {comparison.difference.half_width:.2f}{sign}"
             found.append(line)
         return found
@@ -98,16 +98,21 @@ class SweepResult:
         """What can be concluded from a column, and what cannot: two plain sentences."""
         compared = self.compared(column)
         baseline, *_ = self.table
-        told = [f"{label} ({one.difference.mean:+.2f})" for label, one in compared.items() if one.decided]
+        clear = [f"{label} ({one.difference.mean:+.2f})" for label, one in compared.items() if one.decided]
         seeds = len(self.table[baseline][column])
-        together = f", {len(compared)} comparisons taken together" if len(compared) > 1 else ""
+        together = f", corrected for {len(compared)} comparisons" if len(compared) > 1 else ""
         than = baseline.setting if isinstance(baseline, Curve) else baseline
-        first = f"{column}: {seeds} seeds tell {', '.join(told) or 'nothing'} from {than} at 5%{together}."
+        shown = f"a significant difference from {than} for {', '.join(clear)}" if clear else None
+        first = (
+            f"{column}: {seeds} seeds show {shown or f'no significant difference from {than}'} (5% level{together})."
+        )
         if seeds < 2:
             return first
         # Rows scatter differently: what can be seen in each of them is decided by the one that scatters most.
         visible = max(detectable_difference(one.difference.standard_deviation, seeds) for one in compared.values())
-        return f"{first} Alone, each row would show a true difference of {visible:.2f} at least four times in five."
+        return (
+            f"{first} Tested alone, each row would show a true difference of {visible:.2f} at least four times in five."
+        )
 
     def tidy(self) -> pd.DataFrame:
         """A row for each setting, task or column, and seed: columns setting, task, seed, value."""

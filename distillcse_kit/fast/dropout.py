@@ -1,9 +1,10 @@
 """Dropout whose masks are cheap on a processor.
 
-Measured (`distillcse bench --tricks`): TODO
+Measured on two cores without bfloat16 (`distillcse bench --tricks`): with torch's masks instead, a training step takes
+1.06 [1.06, 1.06] times as long. It is also what lets a run draw its masks from a generator of its own.
 
-torch draws one random number for each element, one after the other: a tenth of a training step and more. Here one draw
-of 64 bits, by a quicker generator, decides four elements. The share that is dropped is p to within 1 / 131,072.
+torch draws one random number for each element, one after the other. Here one draw of 64 bits, by a quicker generator,
+decides four elements. The share that is dropped is p to within 1 / 131,072.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """A BERT without the work whose result is not used: padding, and in the last layer every token but [CLS].
 
-Measured (`distillcse bench --tricks`): TODO
+Measured on two cores without bfloat16 (`distillcse bench --tricks`): without it, and with torch's dropout on both sides,
+a training step takes 2.0 [2.0, 2.0] times as long; ``encode``, with its threads, 1.5 [1.5, 1.5] times. On an H100 with
+BERT-base's shape it changes nothing: 1.0 [0.9, 1.1] (median and quartiles throughout).
 
 **Padding.** The tokens of a batch stand one after the other, [T, d] instead of [N, L, d]. Only attention, which needs
 them sentence by sentence, still sees the padding. The sentences of a training batch have random lengths, so a third of

@@ -1,11 +1,12 @@
 """Threads that each do a piece of work on their own share of the cores.
 
-Measured (`distillcse bench --tricks`): TODO
+Measured on two cores without bfloat16 (`distillcse bench --tricks`): without threads of its own, a training step takes
+1.05 [1.05, 1.07] times as long. Beside two busy processes, Group-P of 256 sentences takes 2.5 ms on one thread, and 200
+ms on torch's threads.
 
 torch shares the cores inside each operation, and waits for the slowest core after each. The operations of a small
-encoder take a fraction of a millisecond. So the waiting costs a tenth of the time, and everything stands still when
-another program takes a core away. Here the pieces of work are whole passes, forward or backward, and what small
-matrices do stays on one core.
+encoder take a fraction of a millisecond. So the waiting costs time, and everything stands still when another program
+takes a core away. Here the pieces of work are whole passes, forward or backward, and small matrices stay on one core.
 """
 
 from __future__ import annotations

@@ -1,107 +1,63 @@
-"""The laboratory bench of notebooks and command: a profile, data and a store, and everything that is made from them.
+"""The laboratory of notebooks, command and explorers: ask for a teacher, a student or a score, and get it.
 
-Whatever is asked for is loaded if the store has it, and made otherwise.
+What the store has already is loaded; the rest is made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from distillcse_kit.config import Profile, choose, profile_named, with_changes
-from distillcse_kit.data.corpus import load_corpus
-from distillcse_kit.data.sentence_pairs import SentencePairs
-from distillcse_kit.data.sts import available_tasks, load_sts
+from distillcse_kit.config import choose
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
-from distillcse_kit.evaluation.scoring import PAPER_TASKS, first_pairs, pair_cosines, pairs_fingerprint, score_pairs
+from distillcse_kit.evaluation.scoring import pair_cosines, pairs_fingerprint, score_pairs
 from distillcse_kit.evaluation.word_overlap import tfidf_score
 from distillcse_kit.method.ensemble import TeacherEnsemble
-from distillcse_kit.store import Store, save_array
+from distillcse_kit.store import save_array
 from distillcse_kit.training.loop import Watcher
 from distillcse_kit.training.named_recipes import METHODS, recipe_named
 from distillcse_kit.training.parallel import score_all
 from distillcse_kit.training.recipe import First, Own, Recipe, Teachers, These
 from distillcse_kit.training.run import Run
-from distillcse_kit.training.training_text import Corpus
 from distillcse_kit.training.workplace import Workplace
 
 
-class Laboratory:
-    """Trains, loads and scores what the lessons speak of.
+class Laboratory(Material):
+    """Trains, loads and scores teachers and students; what the store has already is loaded.
 
-    Args:
-        profile: "smoke", "laptop", "paper", or a Profile.
-        data_dir: folder with STS sets (and perhaps a corpus); None works on the built-in sentences and pairs.
-        corpus: "builtin", a file, or a hub name; None takes the folder's corpus, or the built-in one.
-        base: another encoder to start from than the profile's.
-        store: folder of everything computed.
+        corpus --> teachers (Eq 1) --> their cosines, averaged (Eq 7), shuffled (Eq 5, 6) --> students (Eq 2, 3) --> scores
 
-    Attributes:
-        profile, store: as given. real: whether the pairs are real STS sets rather than the built-in ones.
+    ========  =====================================================  ===================================
+    Input     Meaning                                                Default
+    ========  =====================================================  ===================================
+    profile   how much work: "smoke", "laptop", "paper", or your own  "laptop"
+    data_dir  folder with STS sets, and perhaps a corpus             the built-in sentences and pairs
+    corpus    "builtin", a file, or a hub name                       that of data_dir, or the built-in one
+    base      encoder that all training starts from                  the profile's
+    store     folder of everything computed                          DISTILLCSE_STORE, or the user's cache
+    ========  =====================================================  ===================================
+
+    All its methods take settings in the same way: by the names that ``TrainingSettings`` and ``DistillationSettings``
+    give them, such as ``lab.students("group_p", p=0.2, steps=300)``.
+
+    When to use it: for whole experiments. For a single loss or shuffle, take the functions of ``method``.
+
+    Reference: sections 3 to 5 of the paper; Table 4 is ``main_table``.
+
+    Example:
+        >>> from distillcse_kit import Laboratory
+        >>> lab = Laboratory("smoke")
+        >>> recipe = lab.recipe("distillcse", seed=1, p=0.2)
+        >>> recipe.teachers, recipe.distillation.shuffle, recipe.distillation.p
+        (First(count=3), 'group_p', 0.2)
+        >>> len(lab.tests["kit"]) > 100  # ``lab.run(recipe)`` would train the teachers and then this student
+        True
     """
-
-    def __init__(
-        self,
-        profile: str | Profile = "laptop",
-        data_dir: str | Path | None = None,
-        corpus: str | Path | None = None,
-        base: str | None = None,
-        store: str | Path | None = None,
-    ) -> None:
-        self.profile = profile_named(profile) if isinstance(profile, str) else profile
-        if base:
-            self.profile = with_changes(self.profile, training=with_changes(self.profile.training, base=base))
-        self.data_dir = Path(data_dir) if data_dir else None
-        self.corpus_source = corpus or None
-        self.store = Store(store)
-        self.real = self.data_dir is not None or self.profile.name == "paper"
-
-    @cached_property
-    def corpus(self) -> Corpus:
-        """The training sentences, as many as the profile takes."""
-        source: str | Path | None = self.corpus_source
-        if source is None and self.data_dir is not None:
-            source = self.data_dir
-        if source is None:
-            source = "sentence-transformers/wiki1m-for-simcse" if self.profile.name == "paper" else "builtin"
-        return Corpus.of(load_corpus(source, limit=self.profile.sentences, store=self.store))
-
-    @cached_property
-    def dev(self) -> SentencePairs:
-        """The pairs that choose checkpoints: STS-B dev on real data, else the built-in dev pairs."""
-        task = "stsb" if self.real else "builtin"
-        return first_pairs(load_sts(task, self.data_dir, "dev"), self.profile.dev_pairs)
-
-    @cached_property
-    def tests(self) -> dict[str, SentencePairs]:
-        """The pairs that are reported, by task: those of the paper's seven sets that are there, or the built-in ones.
-
-        The kit pairs, written by hand, are among them always.
-        """
-        if not self.real:
-            tasks: Sequence[str] = ["builtin", "kit"]
-        elif self.data_dir is not None:
-            tasks = [*available_tasks(self.data_dir), "kit"]
-        else:
-            tasks = [*PAPER_TASKS, "kit"]
-        return {task: first_pairs(load_sts(task, self.data_dir), self.profile.test_pairs) for task in tasks}
-
-    @property
-    def headline(self) -> str:
-        """The test set that the figures show: STS-B test on real data, else the built-in test pairs."""
-        return "stsb" if "stsb" in self.tests else next(iter(self.tests))
-
-    @cached_property
-    def base(self) -> SentenceEncoder:
-        """The encoder that every training starts from, untrained."""
-        return SentenceEncoder.load(self.profile.training.base, self.profile.training.pooling)
 
     @property
     def workplace(self) -> Workplace:
@@ -267,29 +223,6 @@ class Laboratory:
             for number, runs in enumerate(self.rounds()[1:], start=2):
                 table[f"DistillCSE, round {number}"] = self.scores(runs)
         return table
-
-    def read_all(self) -> None:
-        """Read corpus, pairs and base now, so that a mistake in any of them shows before hours of training.
-
-        Raises:
-            KitError: one of them is missing or damaged.
-        """
-        self.describe()
-        _ = self.base
-
-    def describe(self) -> dict[str, Any]:
-        """The settings that every figure and table of this bench can be traced to."""
-        return {
-            "profile": self.profile.name,
-            "base": self.profile.training.base,
-            "corpus": {"sentences": len(self.corpus), "fingerprint": self.corpus.fingerprint},
-            "dev": self.dev.name,
-            "tests": {task: len(pairs) for task, pairs in self.tests.items()},
-            "teachers": self.profile.teachers,
-            "seeds": self.profile.seeds,
-            "steps": self.profile.training.steps,
-            "learning_rate": self.profile.training.learning_rate,
-        }
 
 
 def _as_teachers(teachers: Teachers | Sequence[Run] | None) -> Teachers | None:
