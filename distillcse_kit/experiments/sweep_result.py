@@ -81,7 +81,7 @@ class SweepResult:
         )
 
     def lines(self, column: str) -> list[str]:
-        """The table as text: mean with its interval, the difference from its baseline, and whether that is significant."""
+        """The table as text: mean with its interval, the difference from its baseline, whether it is significant."""
         found, compared = [], self.compared(column)
         width = 2 + max(len(label) for label in self.table)
         for label, row in self.table.items():

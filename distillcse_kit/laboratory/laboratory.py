@@ -17,6 +17,7 @@ from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.scoring import pair_cosines, pairs_fingerprint, score_pairs
 from distillcse_kit.evaluation.word_overlap import tfidf_score
+from distillcse_kit.laboratory.material import Material
 from distillcse_kit.method.ensemble import TeacherEnsemble
 from distillcse_kit.store import save_array
 from distillcse_kit.training.loop import Watcher
@@ -30,17 +31,17 @@ from distillcse_kit.training.workplace import Workplace
 class Laboratory(Material):
     """Trains, loads and scores teachers and students; what the store has already is loaded.
 
-        corpus --> teachers (Eq 1) --> their cosines, averaged (Eq 7), shuffled (Eq 5, 6) --> students (Eq 2, 3) --> scores
+        corpus --> teachers (Eq 1) --> cosines, averaged (Eq 7), shuffled (Eq 5, 6) --> students (Eq 2, 3) --> scores
 
-    ========  =====================================================  ===================================
-    Input     Meaning                                                Default
-    ========  =====================================================  ===================================
+    ========  ======================================================  =====================================
+    Input     Meaning                                                 Default
+    ========  ======================================================  =====================================
     profile   how much work: "smoke", "laptop", "paper", or your own  "laptop"
-    data_dir  folder with STS sets, and perhaps a corpus             the built-in sentences and pairs
-    corpus    "builtin", a file, or a hub name                       that of data_dir, or the built-in one
-    base      encoder that all training starts from                  the profile's
-    store     folder of everything computed                          DISTILLCSE_STORE, or the user's cache
-    ========  =====================================================  ===================================
+    data_dir  folder with STS sets, and perhaps a corpus              the built-in sentences and pairs
+    corpus    "builtin", a file, or a hub name                        that of data_dir, or the built-in one
+    base      encoder that all training starts from                   the profile's
+    store     folder of everything computed                           DISTILLCSE_STORE, or the user's cache
+    ========  ======================================================  =====================================
 
     All its methods take settings in the same way: by the names that ``TrainingSettings`` and ``DistillationSettings``
     give them, such as ``lab.students("group_p", p=0.2, steps=300)``.
