@@ -5,7 +5,7 @@ The rows of the paper's tables, the presets, the settings of an explorer and the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -82,6 +82,9 @@ class Inputs:
     sentences: int
     dev: Mapping[str, Any]
     teacher: TrainingSettings = field(default_factory=TrainingSettings)
+    known: dict[Recipe | str, str] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )  # names found so far
 
     @classmethod
     def of(cls, corpus: Corpus, dev: SentencePairs, teacher: TrainingSettings | None = None) -> Inputs:
@@ -209,7 +212,7 @@ class Recipe:
             teachers: names and weights as an ensemble describes them; None derives them from the recipe.
         """
         found = self.settings() | {
-            "base": model_identity(self.training.base),
+            "base": _remembered(inputs, self.training.base, lambda: model_identity(self.training.base)),
             "corpus": {"fingerprint": inputs.corpus, "sentences": inputs.sentences},
             "dev": dict(inputs.dev),
         }
@@ -237,8 +240,15 @@ def teacher_name(model: Recipe | str, inputs: Inputs) -> str:
         KitError: a hub model that cannot be reached.
     """
     if isinstance(model, Recipe):
-        return model.key(inputs)
+        return _remembered(inputs, model, lambda: model.key(inputs))
     return Path(model).resolve().name if (Path(model) / "run.json").is_file() else encoder_name(model)
+
+
+def _remembered(inputs: Inputs, model: Recipe | str, find: Callable[[], str]) -> str:
+    """A name that is found once for all runs with these inputs: hundreds of them share bases and teachers."""
+    if model not in inputs.known:
+        inputs.known[model] = find()
+    return inputs.known[model]
 
 
 def encoder_name(source: str) -> str:
