@@ -1,4 +1,4 @@
-"""The bench that notebooks, command and explorers work at."""
+"""The laboratory, where notebooks, command and explorers get their teachers, students and scores."""
 
 from distillcse_kit.laboratory.laboratory import Laboratory
 

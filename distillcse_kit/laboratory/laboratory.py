@@ -1,6 +1,6 @@
 """The laboratory of notebooks, command and explorers: ask for a teacher, a student or a score, and get it.
 
-What the store has already is loaded; the rest is made.
+What the store already has is loaded; the rest is computed.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from distillcse_kit.training.workplace import Workplace
 
 
 class Laboratory(Material):
-    """Trains, loads and scores teachers and students; what the store has already is loaded.
+    """Trains, loads and scores teachers and students; what the store already has is loaded.
 
         corpus --> teachers (Eq 1) --> cosines, averaged (Eq 7), shuffled (Eq 5, 6) --> students (Eq 2, 3) --> scores
 
-    ========  ======================================================  =====================================
+    ========  ======================================================  ======================================
     Input     Meaning                                                 Default
-    ========  ======================================================  =====================================
+    ========  ======================================================  ======================================
     profile   how much work: "smoke", "laptop", "paper", or your own  "laptop"
     data_dir  folder with STS sets, and perhaps a corpus              the built-in sentences and pairs
-    corpus    "builtin", a file, or a hub name                        that of data_dir, or the built-in one
+    corpus    "builtin", a file, a folder or a hub name               that of data_dir, or the built-in one
     base      encoder that all training starts from                   the profile's
-    store     folder of everything computed                           DISTILLCSE_STORE, or the user's cache
-    ========  ======================================================  =====================================
+    store     folder that keeps everything computed                   DISTILLCSE_STORE, or the user's cache
+    ========  ======================================================  ======================================
 
     All its methods take settings in the same way: by the names that ``TrainingSettings`` and ``DistillationSettings``
     give them, such as ``lab.students("group_p", p=0.2, steps=300)``.
 
     When to use it: for whole experiments. For a single loss or shuffle, take the functions of ``method``.
 
-    Reference: sections 3 to 5 of the paper; Table 4 is ``main_table``.
+    Reference: Xu et al., DistillCSE (Findings of EMNLP 2023), Eq 1 to 7; Table 4 is ``main_table``.
 
     Example:
         >>> from distillcse_kit import Laboratory
@@ -82,10 +82,10 @@ class Laboratory(Material):
         return recipe_named(name, self.profile).changed(seed=seed, teachers=_as_teachers(teachers), **settings)
 
     def run(self, recipe: Recipe, progress: bool = True, on_step: Watcher | None = None) -> Run:
-        """Train the recipe's run, its teachers first; load what the store has already.
+        """Train the recipe's run, its teachers first; load what the store already has.
 
         Args:
-            recipe: such as ``recipe`` gives. progress: whether progress bars are shown.
+            recipe: for example from ``recipe``. progress: whether progress bars are shown.
             on_step: called after every step, as in ``training.loop.train``.
         """
         place = self.workplace
@@ -190,7 +190,7 @@ class Laboratory(Material):
         return self.store.array("pair_cosines", content, lambda path: save_array(path, pair_cosines(encoder, pairs)))
 
     def batch_cosines(self, what: Run | SentenceEncoder, sentences: Sequence[str], batch_size: int) -> Tensor:
-        """Cosines inside batches of consecutive sentences, float32 [B, N, N]; what fills no batch is left out."""
+        """Cosines inside batches of consecutive sentences, float32 [B, N, N]; an incomplete last batch is left out."""
         encoder = what.encoder() if isinstance(what, Run) else what
         whole = list(sentences[: len(sentences) // batch_size * batch_size])
         token_ids = encoder.tokenize(whole, self.profile.training.max_tokens)
@@ -211,7 +211,7 @@ class Laboratory(Material):
     def main_table(
         self, methods: Sequence[str] = tuple(METHODS), second_round: bool = True
     ) -> dict[str, dict[str, list[float]]]:
-        """The main table: {row: {task: scores over seeds}} from tf-idf and base to the second round."""
+        """Table 4 on this laboratory's data: {row: {task: scores over seeds}}, from tf-idf to the second round."""
         teachers = self.teachers()
         table = {
             "tf-idf word overlap": {task: [score] for task, score in self.tfidf().items()},

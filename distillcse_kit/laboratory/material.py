@@ -61,9 +61,9 @@ class Material:
 
     @cached_property
     def tests(self) -> dict[str, SentencePairs]:
-        """The pairs that are reported, by task: those of the paper's seven sets that are there, or the built-in ones.
+        """The pairs that scores are reported on, by task: the paper's sets found in the data, or the built-in ones.
 
-        The kit pairs, written by hand, are among them always.
+        The kit pairs, written by hand, are always among them.
         """
         if not self.real:
             tasks: Sequence[str] = ["builtin", "kit"]
@@ -93,7 +93,7 @@ class Material:
         _ = self.base
 
     def describe(self) -> dict[str, Any]:
-        """The settings that every figure and table of this bench can be traced to."""
+        """The settings that every figure and table of this laboratory can be traced to."""
         return {
             "profile": self.profile.name,
             "base": self.profile.training.base,
