@@ -43,7 +43,7 @@ def _share(settings: Any, *names: str) -> None:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How any encoder of the kit is trained, teacher or student (section 2 of the paper).
+    """How any encoder of the kit is trained, teacher or student.
 
     Attributes:
         base: encoder to start from: "micro" (comes with the kit), a model folder, or a hub name.
@@ -152,7 +152,7 @@ class DistillationSettings:
             raise KitError(f"teacher_margin is {self.teacher_margin}; it must lie in [0, 1).")
 
 
-# Section 2 of the paper; where its authors' code differs, ``training.named_recipes.PRESETS`` has both.
+# The settings in the paper's text; where its authors' script differs, ``training.named_recipes.PRESETS`` has both.
 PAPER_TRAINING = TrainingSettings(
     base="bert-base-uncased", learning_rate=3e-5, steps=15_625, batch_size=64, max_tokens=32, evaluate_every=125
 )
@@ -173,7 +173,7 @@ class Profile:
         dev_pairs, test_pairs: at most so many pairs of each set are scored; 0 means all of them.
         rounds: rounds of self-training.
         parallel: train independent runs side by side, in processes that share the cores.
-        minutes: wall time of the course that to expect on two cores, or on a GPU for "paper".
+        minutes: how long the course takes, about, on two cores, or on a GPU for "paper".
     """
 
     name: str

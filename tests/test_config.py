@@ -72,7 +72,7 @@ def test_profiles(name: str) -> None:
 
 
 def test_the_two_published_ways_differ_as_paper_and_script_do() -> None:
-    """Section 2 of the paper; the script's temperatures and steps are those of its authors' repository."""
+    """The settings in the paper's text; the script's temperatures and steps are those of its authors' repository."""
     paper, code = PRESETS["paper"], PRESETS["authors-code"]
     assert (paper.training.temperature, paper.training.learning_rate) == (0.05, 3e-5)
     assert (paper.training.batch_size, paper.training.max_tokens, paper.training.evaluate_every) == (64, 32, 125)

@@ -204,7 +204,7 @@ def test_the_rows_of_the_main_table() -> None:
 
 
 def test_presets_are_the_papers_numbers() -> None:
-    """Section 2 of the paper, and the authors' script."""
+    """The settings in the paper's text, and those of the authors' script."""
     paper, code = PRESETS["paper"], preset_named("authors-code")
     assert paper.distillation is not None and code.distillation is not None
     assert (paper.distillation.student_temperature, paper.distillation.teacher_temperature) == (0.02, 0.01)

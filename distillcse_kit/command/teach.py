@@ -1,4 +1,4 @@
-"""``distillcse teach``: SimCSE teachers (section 2 of the paper)."""
+"""``distillcse teach``: SimCSE teachers (Eq 1 of the paper)."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class SentenceEncoder(nn.Module):
     or any BERT-like model of the hub. Calling it as a module gives the embeddings [N, d] of a padded batch, with
     gradient. Saved folders open in sentence-transformers as well.
 
-    Reference: section 2 of the paper ([CLS] pooling; the head of training is dropped).
+    Reference: Gao et al., SimCSE (EMNLP 2021): [CLS] pooling; the training head is dropped.
 
     Attributes:
         model: the Hugging Face encoder.

@@ -27,15 +27,16 @@ BATCHES = 4
 
 POINTS = 15
 WHERE = ("read", "unread")  # batches that the student reads in training, and batches that it never reads
+# {field of ``analysis.agreement.Remaining``: its name in the table}
 QUANTITIES = {
     "cross_entropy": "cross-entropy",
     "shuffled": "shuffled",
     "kl": "kl",
-}  # of ``analysis.agreement.Remaining``
+}
 
 
 class WatchedTrainer(Trainer):
-    """A trainer whose history also holds the losses that are left, "read" and "unread", each of three kinds."""
+    """A trainer that also logs three measures of distance to the teacher, on batches read and on batches never read."""
 
     def _log(self, step: int, recent: list[dict[str, Tensor]]) -> None:
         super()._log(step, recent)

@@ -153,14 +153,14 @@ def _label_from_json(row: dict[str, Any]) -> str:
 
 
 def sweep_key(name: str, profile: Profile) -> str:
-    """A key of all settings, not of the data: a result with another key is of other settings than the code's now."""
+    """A key of all settings, not of the data: a result with another key was made with other settings than today's."""
     sweep = sweep_named(name)
     counts = {"teachers": profile.teachers, "seeds": sweep.seeds(profile), "sentences": profile.sentences}
     return key_of([name, teacher(profile).settings(), counts, sweep.content(profile)])
 
 
 def with_average(table: Table) -> Table:
-    """The table with a column more: each seed's mean over those of the paper's seven tasks that it has, if several."""
+    """The table with one more column, if it has several of the paper's seven tasks: each seed's mean over them."""
     tasks = [task for task in PAPER_TASKS if task in next(iter(table.values()))]
     if len(tasks) < 2:
         return table

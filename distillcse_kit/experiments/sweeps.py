@@ -1,6 +1,6 @@
 """The paper's tables and Figure 2 as named experiments, most of them lists of settings trained with the same seeds.
 
-A sweep is resumed, never repeated: its runs are in the store under the keys of their settings, whoever made them.
+A sweep is resumed, never repeated: its runs are in the store under the keys of their recipes, whatever made them.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ SWEEPS: dict[str, Sweep | Analysis] = {
     ),
     "table6-lambda": Sweep(
         "Table 6: the weight lambda of distillation",
-        "How much should the teacher count beside the contrastive loss?",
+        "How much should the teacher count, compared with the contrastive loss?",
         weights,
         _published(
             "dev",
@@ -136,7 +136,7 @@ SWEEPS: dict[str, Sweep | Analysis] = {
         },
     ),
     "table9": Analysis(
-        "Table 9: what of the distillation loss is left",
+        "Table 9: what is left of the distillation loss",
         "How much better does a student imitate on sentences that it was trained on than on others?",
         table_9,
         {
@@ -159,7 +159,7 @@ SWEEPS: dict[str, Sweep | Analysis] = {
         every_teacher=True,
     ),
     "ensembles": Sweep(
-        "Beyond the paper: how many teachers buy what a shuffle buys",
+        "Beyond the paper: how many teachers are worth one shuffle",
         "How does a student's score grow with the number of teachers, with Group-P and without?",
         ensembles,
     ),

@@ -18,7 +18,7 @@ RAW = "raw teacher ensemble"
 
 
 def table_5(lab: Laboratory) -> Table:
-    """Is an ensemble itself as good as its student? The raw ensemble is the teachers' mean cosine of each pair.
+    """Is an ensemble as good as its student? The raw ensemble is the teachers' mean cosine of each pair.
 
     There is one raw ensemble, so one score of it; students have one each seed. Columns are dev and the test tasks.
     """
@@ -34,7 +34,7 @@ def table_5(lab: Laboratory) -> Table:
 
 
 def table_8(lab: Laboratory) -> Table:
-    """Whom does a student agree with, on the dev pairs? Spearman x 100; columns as in the paper."""
+    """Whom does a student agree with on the dev pairs? Spearman x 100; columns as in the paper."""
     teachers = lab.teachers()[: lab.profile.seeds]
     taught_by = np.stack([lab.pair_cosines(run, "dev") for run in teachers])
     found = {}
@@ -51,7 +51,7 @@ def table_8(lab: Laboratory) -> Table:
 
 
 def table_9(lab: Laboratory, batches: int = 4) -> Table:
-    """What of the distillation loss is left, in nats, dropout off, on three kinds of sentences.
+    """What is left of the distillation loss, in nats, with dropout off, on three kinds of sentences.
 
     "read": sentences of the corpus that the run was trained on; "unread": sentences of the same corpus that it was not
     (left out where it read all); "dev": sentences of the dev pairs, of another kind. For each the cross-entropy

@@ -1,6 +1,6 @@
 """A BERT without the work whose result is not used: padding, and in the last layer every token but [CLS].
 
-Measured on two cores without bfloat16 (`distillcse bench --tricks`): without it, torch's dropout on both sides,
+Measured on two cores without bfloat16 (`distillcse bench --tricks`): without it, and with torch's dropout either way,
 a training step takes 2.0 [2.0, 2.0] times as long; ``encode``, with its threads, 1.5 [1.5, 1.5] times. On an H100 with
 BERT-base's shape it changes nothing: 1.0 [0.9, 1.1] (median and quartiles throughout).
 

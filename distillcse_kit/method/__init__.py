@@ -1,1 +1,4 @@
-"""The paper's equations, and nothing else: losses, shuffling, and the averaging of teachers."""
+"""The paper's equations as functions: losses, shuffling, and the averaging of teachers.
+
+Two alternatives stand beside them: the group mean, which is the kit's own, and the ranking hinge of the authors' code.
+"""

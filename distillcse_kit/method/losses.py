@@ -55,7 +55,7 @@ def contrastive_loss(view_a: Tensor, view_b: Tensor, temperature: float = 0.05) 
     temperature  scalar   tau, above 0; 0.05 in the paper
     ===========  =======  ======================================================
 
-    When to use it: to train a teacher from plain sentences, and beside ``distillation_loss`` to train a student (Eq 3).
+    When to use it: to train a teacher from plain sentences; with ``distillation_loss``, to train a student (Eq 3).
     The other sentences of the batch are the negatives, so larger batches make the task harder. It equals
     sentence-transformers' ``MultipleNegativesRankingLoss`` with scale 1 / tau.
 
@@ -73,7 +73,7 @@ def contrastive_loss(view_a: Tensor, view_b: Tensor, temperature: float = 0.05) 
         >>> view = torch.eye(3)
         >>> round(contrastive_loss(view, view, temperature=0.5).item(), 4)
         0.2395
-        >>> round(contrastive_loss(view, view.flip(0), temperature=0.5).item(), 4)  # two of three sentences mistaken
+        >>> round(contrastive_loss(view, view.flip(0), temperature=0.5).item(), 4)  # two of the three are swapped
         1.5729
     """
     require_positive(temperature=temperature)
@@ -109,7 +109,7 @@ def distillation_loss(
 
     When to use it: to train a student on a fixed teacher's cosines of the same batch. Pass those through
     ``group_p_shuffle`` or take them from a ``TeacherEnsemble`` first. Cross-entropy and KL have the same gradient.
-    Where the student matches, KL is 0 and cross-entropy is the entropy of q.
+    Where the student matches the teacher, KL is 0 and cross-entropy is the entropy of q.
 
     Reference: Xu et al., DistillCSE (Findings of EMNLP 2023), Eq 2; Table 7 varies the temperatures.
 

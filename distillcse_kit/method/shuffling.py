@@ -4,8 +4,8 @@ Each function takes the teacher's cosines of one batch, [N, N], and returns a ma
 the same logits in another order (or, for the group mean, smoothed). The diagonal is never read and never changed.
 A row's N - 1 logits are ranked from the largest (rank 0) downwards.
 
-``plain_group_p`` is the algorithm, written to be read. The functions after it sort in a faster way and give the same
-numbers; with ``fast=False`` they sort plainly, too.
+``plain_group_p`` is the algorithm, written to be read. ``group_p_shuffle`` sorts in a faster way and gives the
+same numbers, to the last bit. The other functions sort the fast way, too, unless they get ``fast=False``.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def group_p_shuffle(
     generator: torch.Generator | None = None,
     fast: bool = True,
 ) -> Tensor:
-    """Group-P shuffling: permute each row's logits at random, but only inside groups of equal probability.
+    """Group-P shuffling: permute each row's logits at random, but only inside groups of about equal probability.
 
     A student that copies every logit of its teacher copies the teacher's noise, too. Logits of one group are similar:
     their order is mostly noise. Here it changes in each step, so the student does not learn it.
@@ -227,7 +227,7 @@ def rank_band_shuffle(
 
     Args:
         teacher_cosines: [N, N].
-        start, end: ranks among the N - 1 logits beside the diagonal, 0 = largest. ``end`` may lie beyond the last rank.
+        start, end: ranks among the N - 1 logits off the diagonal, 0 = largest. ``end`` may lie beyond the last rank.
         generator, fast: as in ``group_p_shuffle``.
 
     Returns:

@@ -15,9 +15,9 @@ from distillcse_kit.config import (
 )
 from distillcse_kit.training.recipe import First, Recipe
 
-TEACHERS_OF_THE_CODE = 16  # the authors' script lists so many; the paper's main table does not say how many it has
+TEACHERS_OF_THE_CODE = 16  # as many as the authors' script lists; the paper does not say how many its main table has
 
-# DistillCSE as the paper describes it, and as its authors' code runs it (section 2 of the paper, and their script).
+# DistillCSE as the paper's text describes it, and as its authors' script runs it.
 PRESETS: dict[str, Recipe] = {
     "paper": Recipe(PAPER_TRAINING, PAPER_DISTILLATION, First(TEACHERS_OF_THE_CODE)),
     "authors-code": Recipe(

@@ -88,7 +88,7 @@ class Trainee(nn.Module):
             self.head = TrainingHead(self.encoder.width, generator)
         self.masked_lm: nn.Module | None = None
         if settings.mlm_weight:
-            # Some models come without the head's weights: then they are drawn, and not at the reader's expense.
+            # Some models come without the head's weights. They are drawn here, and the reader's random state is kept.
             with torch.random.fork_rng(devices=[]):
                 if generator is not None:
                     torch.set_rng_state(generator.get_state())
@@ -152,7 +152,7 @@ def batch_losses(
         switches: which faster ways are taken; here, that of sorting.
 
     Returns:
-        {"loss": the sum, "contrastive", "distillation", "masked_lm": its parts as far as the recipe has them}, scalars.
+        {"loss": the sum, "contrastive", "distillation", "masked_lm": those parts that the recipe has}, scalars.
     """
     settings, wanted = recipe.training, recipe.distillation
     parts: dict[str, Tensor] = {}

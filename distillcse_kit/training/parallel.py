@@ -16,7 +16,7 @@ MOST_PROCESSES = 4  # each holds its own interpreter, model and optimiser: about
 
 
 def score_all(runs: Sequence[Run], sets: Sequence[SentencePairs]) -> None:
-    """Score all runs on all sets of pairs side by side, as far as that has not been done."""
+    """Score all runs on all sets of pairs side by side, except what has been scored already."""
     missing = [run for run in runs if any(run.known_score(pairs) is None for pairs in sets)]
     side_by_side(_score_run, [(run, sets) for run in missing], "scores")
 

@@ -70,12 +70,12 @@ Teachers = Own | First | These
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run depends on beside its recipe, by fingerprints.
+    """What a run depends on besides its recipe, by fingerprints.
 
     Attributes:
         corpus: fingerprint of the training sentences. sentences: how many there are.
         dev: {"name", "fingerprint", "pairs"} of the pairs that choose the checkpoint.
-        teacher: how the teachers that ``Own`` and ``First`` speak of are trained.
+        teacher: how the teachers of ``Own`` and ``First`` are trained.
     """
 
     corpus: str
@@ -106,7 +106,7 @@ class Recipe:
 
     When to use it: to name the run you want; ``Laboratory.run(recipe)`` trains it, or loads it if the store has it.
 
-    Reference: sections 3 and 4 of the paper.
+    Reference: Xu et al., DistillCSE (Findings of EMNLP 2023), Eq 1 to 7.
 
     >>> teacher = Recipe(TrainingSettings(steps=100), seed=3)
     >>> student = teacher.changed(shuffle="group_p", p=0.1, teachers=First(4))
@@ -130,16 +130,16 @@ class Recipe:
 
     @property
     def is_student(self) -> bool:
-        """Whether it is taught by others; a SimCSE teacher is not."""
+        """Whether it has teachers; a SimCSE teacher has none."""
         return self.distillation is not None
 
     def changed(self, *, seed: int | None = None, teachers: Teachers | None = None, **settings: Any) -> Recipe:
         """A copy with other settings, by the names that training and distillation give them.
 
         Args:
-            seed, teachers: None leaves them.
-            settings: fields of ``TrainingSettings`` or ``DistillationSettings``. A field of the latter makes a
-                student of what was a teacher.
+            seed, teachers: None leaves them as they are.
+            settings: fields of ``TrainingSettings`` or ``DistillationSettings``. A field of the latter turns
+                a teacher into a student.
 
         Raises:
             KitError: an unknown setting (the sentence lists all), or a value out of range.
@@ -171,7 +171,7 @@ class Recipe:
     def settings(self) -> dict[str, Any]:
         """Training and distillation as plain values, as keys and run folders hold them."""
         training = asdict(self.training) | {"seed": self.seed}
-        # Runs keep the keys that they had in the first stores: before ``fast`` came, and when compiling was a setting.
+        # Keys stay as they were in the first stores, before ``fast`` existed and when compiling was a setting.
         training["compile"] = "auto"
         if training["fast"]:
             del training["fast"]
@@ -209,7 +209,7 @@ class Recipe:
 
         Args:
             inputs: corpus and dev pairs.
-            teachers: names and weights as an ensemble describes them; None derives them from the recipe.
+            teachers: names and weights as an ensemble describes them; None takes those of the recipe.
         """
         found = self.settings() | {
             "base": _remembered(inputs, self.training.base, lambda: model_identity(self.training.base)),
