@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from distillcse_kit.method.shuffling import group_p_assignments, group_p_shuffle
 
 SENTENCES, TEACHERS, P, NOISE = 25, 4, 0.2, 0.035
+TEACHER_MARKS = [("o", "#222222"), ("s", "#56b4e9"), ("^", "#d55e00"), ("D", "#009e73")]
 COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"]
 
 
@@ -41,15 +42,16 @@ def draw() -> Figure:
     axes[0].set_title(
         "1  Teachers that differ only in their seed\nagree on near and far, not on the order", fontsize=12
     )
-    for row, colour in zip(teachers, ["#222222", "#777777", "#a0522d", "#6a5acd"], strict=True):
-        axes[0].plot(places, row[1:][order], "o", color=colour, markersize=4.5, alpha=0.85)
+    for number, (row, (shape, colour)) in enumerate(zip(teachers, TEACHER_MARKS, strict=True), start=1):
+        axes[0].plot(places, row[1:][order], shape, color=colour, markersize=4.5, label=f"teacher {number}")
+    axes[0].legend(frameon=False, loc="upper right", fontsize=10, ncols=2, handletextpad=0.1, columnspacing=1)
     axes[1].set_title("2  Average the teachers:\nmost of the noise cancels", fontsize=12)
     axes[1].bar(places, mean[1:][order], color="#9aa5b1", width=0.85)
     axes[2].set_title("3  Group-P: shuffle inside groups,\nanew at every step of training", fontsize=12)
     colours = [COLOURS[int(group) % len(COLOURS)] for group in groups[order]]
     axes[2].bar(places, mean[1:][order], color=colours, width=0.85, alpha=0.5)
     axes[2].plot(places, shuffled[order], "o", color="black", markersize=4, label="what the student is taught")
-    axes[2].legend(frameon=False, loc="upper right", fontsize=10)
+    axes[2].legend(frameon=False, loc="upper right", fontsize=10, title="one colour: one group", title_fontsize=10)
     axes[0].set_ylabel("cosine with one sentence", fontsize=11)
     for number, panel in enumerate(axes):
         panel.set(ylim=(0.15, 0.87), xticks=[])
