@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from distillcse_kit.data.sts import load_sts
     from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
     from distillcse_kit.evaluation.scoring import evaluate_sts
-    from distillcse_kit.laboratory import Laboratory
+    from distillcse_kit.laboratory.laboratory import Laboratory
     from distillcse_kit.method.ensemble import TeacherEnsemble
     from distillcse_kit.method.losses import contrastive_loss, distillation_loss
     from distillcse_kit.method.shuffling import group_mean, group_p_shuffle
@@ -42,7 +42,7 @@ __all__ = [
 
 # Where each name is defined.
 _HOMES = {
-    "Laboratory": "laboratory",
+    "Laboratory": "laboratory.laboratory",
     "Recipe": "training.recipe",
     "SentenceEncoder": "encoder.sentence_encoder",
     "TeacherEnsemble": "method.ensemble",
