@@ -16,7 +16,7 @@ from cycler import cycler
 
 from distillcse_kit import analysis, plots
 from distillcse_kit.analysis import cost_of_shuffling
-from distillcse_kit.analysis.parts_of_variance import Component
+from distillcse_kit.analysis.parts_of_variance import VariancePart
 from distillcse_kit.bench.repaints import MAKERS
 from distillcse_kit.experiments.sweep_result import shipped_sweep
 
@@ -51,7 +51,7 @@ ROW = torch.from_numpy(COSINES[0, 0])
 SCORES = {"a": [50.0, 52.0, 54.0], "b": [49.0], "c": [51.0, 51.5]}
 HISTORIES = {"one": [[{"step": 2, "dev": 50.0, "contrastive": 1.0}, {"step": 4, "dev": 52.0, "contrastive": 0.5}]]}
 SPREADS = [analysis.Spread("1st order", 0.1, 0.2, 0.5), analysis.Spread("2nd order", 0.1, 0.3, 0.4)]
-PARTS = [Component("pair", 0.04, 0.01, 0.09, 0.7), Component("teacher", 0.01, 0.0, 0.02, 0.3)]
+PARTS = [VariancePart("pair", 0.04, 0.01, 0.09, 0.7), VariancePart("teacher", 0.01, 0.0, 0.02, 0.3)]
 RATIOS = {"1st order": 0.5, "2nd order": 1.25}
 SHUFFLES = cost_of_shuffling.MeanOfShuffles(np.array([1, 4]), np.array([0.4, 0.2]))
 
