@@ -1,4 +1,4 @@
-"""The bench that notebooks, command and explorers work at."""
+"""Where notebooks, commands and explorers get teachers, students and scores."""
 
 from distillcse_kit.laboratory.laboratory import Laboratory
 

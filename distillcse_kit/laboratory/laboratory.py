@@ -1,6 +1,6 @@
 """The laboratory of notebooks, command and explorers: ask for a teacher, a student or a score, and get it.
 
-What the store has already is loaded; the rest is made.
+What the store already has is loaded; the rest is made.
 """
 
 from __future__ import annotations
@@ -29,24 +29,15 @@ from distillcse_kit.training.workplace import Workplace
 
 
 class Laboratory(Material):
-    """Trains, loads and scores teachers and students; what the store has already is loaded.
+    """Trains, loads and scores teachers and students; what the store already has is loaded.
 
         corpus --> teachers (Eq 1) --> cosines, averaged (Eq 7), shuffled (Eq 5, 6) --> students (Eq 2, 3) --> scores
 
-    ========  ======================================================  =====================================
-    Input     Meaning                                                 Default
-    ========  ======================================================  =====================================
-    profile   how much work: "smoke", "laptop", "paper", or your own  "laptop"
-    data_dir  folder with STS sets, and perhaps a corpus              the built-in sentences and pairs
-    corpus    "builtin", a file, or a hub name                        that of data_dir, or the built-in one
-    base      encoder that all training starts from                   the profile's
-    store     folder of everything computed                           DISTILLCSE_STORE, or the user's cache
-    ========  ======================================================  =====================================
+    ========  ======================================================  ==============================
+    All its methods take settings in the same way: by their names in ``TrainingSettings`` and ``DistillationSettings``,
+    such as ``lab.students("group_p", p=0.2, steps=300)``.
 
-    All its methods take settings in the same way: by the names that ``TrainingSettings`` and ``DistillationSettings``
-    give them, such as ``lab.students("group_p", p=0.2, steps=300)``.
-
-    When to use it: for whole experiments. For a single loss or shuffle, take the functions of ``method``.
+    When to use it: for whole experiments. For a single loss or shuffle, use the functions of ``method``.
 
     Reference: sections 3 to 5 of the paper; Table 4 is ``main_table``.
 
@@ -72,9 +63,9 @@ class Laboratory(Material):
 
         Args:
             name: "teacher", "vanilla", "group_p", "group_mean", "components" or "distillcse".
-            seed: of the run.
-            teachers: ``Own()``, ``First(m)``, ``These(...)``, or runs; None takes those of the named recipe.
-            settings: changes, by the names of ``TrainingSettings`` and ``DistillationSettings``, such as p=0.2.
+            seed: seed of the run.
+            teachers: ``Own()``, ``First(m)``, ``These(...)``, or runs; None takes the named recipe's own.
+            settings: fields of ``TrainingSettings`` and ``DistillationSettings`` to change, such as p=0.2.
 
         Raises:
             KitError: an unknown name or setting, or a value out of range.
@@ -82,11 +73,11 @@ class Laboratory(Material):
         return recipe_named(name, self.profile).changed(seed=seed, teachers=_as_teachers(teachers), **settings)
 
     def run(self, recipe: Recipe, progress: bool = True, on_step: Watcher | None = None) -> Run:
-        """Train the recipe's run, its teachers first; load what the store has already.
+        """Train the recipe's run, its teachers first. What the store already has is loaded.
 
         Args:
-            recipe: such as ``recipe`` gives. progress: whether progress bars are shown.
-            on_step: called after every step, as in ``training.loop.train``.
+            recipe: as ``recipe`` gives it. progress: whether progress bars are shown.
+            on_step: called after every step, as in ``training.run.train``.
         """
         place = self.workplace
         if not place.is_done(recipe):
@@ -119,8 +110,8 @@ class Laboratory(Material):
 
         Args:
             name: "vanilla", "group_p", "group_mean", "components" or "distillcse".
-            teachers: runs that teach instead of the recipe's own teachers: all of them where the recipe averages;
-                otherwise seed s learns from the s-th.
+            teachers: runs that replace the recipe's own teachers. Where the recipe averages, all of them teach;
+                otherwise seed s learns from run s.
             settings: as in ``recipe``.
 
         Raises:
@@ -132,7 +123,8 @@ class Laboratory(Material):
             own = isinstance(recipes[0].teachers, Own)
             if own and len(teachers) < len(recipes):
                 raise KitError(
-                    f"{METHODS[name]} needs a teacher for each seed: {len(recipes)} seeds, {len(teachers)} teachers."
+                    f"{METHODS[name]} needs a teacher for each seed; "
+                    f"give {len(recipes)} teachers instead of {len(teachers)}."
                 )
             recipes = [
                 recipe.changed(teachers=_as_teachers([teachers[recipe.seed]] if own else teachers))
@@ -144,7 +136,7 @@ class Laboratory(Material):
         """Iterative self-training (Eq 4): the students of one round are the teachers of the next.
 
         Args:
-            count: of rounds; None takes the profile's number.
+            count: number of rounds; None takes the profile's number.
             settings: as in ``recipe``.
 
         Returns:
@@ -190,7 +182,7 @@ class Laboratory(Material):
         return self.store.array("pair_cosines", content, lambda path: save_array(path, pair_cosines(encoder, pairs)))
 
     def batch_cosines(self, what: Run | SentenceEncoder, sentences: Sequence[str], batch_size: int) -> Tensor:
-        """Cosines inside batches of consecutive sentences, float32 [B, N, N]; what fills no batch is left out."""
+        """Cosines inside batches of consecutive sentences, float32 [B, N, N]; an unfilled last batch is left out."""
         encoder = what.encoder() if isinstance(what, Run) else what
         whole = list(sentences[: len(sentences) // batch_size * batch_size])
         token_ids = encoder.tokenize(whole, self.profile.training.max_tokens)
@@ -199,7 +191,7 @@ class Laboratory(Material):
         return batches @ batches.transpose(1, 2)
 
     def scores(self, runs: Sequence[Run | SentenceEncoder]) -> dict[str, list[float]]:
-        """{"dev" and each test task: the runs' scores in their order}."""
+        """{"dev" and each test task: scores in the order of ``runs``}."""
         if self.profile.parallel:
             score_all([run for run in runs if isinstance(run, Run)], list(self.tests.values()))
         return {task: [self.score(run, task) for run in runs] for task in ("dev", *self.tests)}

@@ -24,7 +24,8 @@ class Material:
         profile, data_dir, corpus, base, store: as for ``Laboratory``.
 
     Attributes:
-        profile, store: as given. real: whether the pairs are real STS sets rather than the built-in ones.
+        profile, store: as given.
+        real: whether the pairs are real STS sets rather than the built-in ones.
     """
 
     def __init__(
@@ -61,9 +62,9 @@ class Material:
 
     @cached_property
     def tests(self) -> dict[str, SentencePairs]:
-        """The pairs that are reported, by task: those of the paper's seven sets that are there, or the built-in ones.
+        """The test pairs by task: those of the paper's seven sets that were found, or the built-in ones.
 
-        The kit pairs, written by hand, are among them always.
+        The kit pairs, written by hand, are always among them.
         """
         if not self.real:
             tasks: Sequence[str] = ["builtin", "kit"]
@@ -93,7 +94,7 @@ class Material:
         _ = self.base
 
     def describe(self) -> dict[str, Any]:
-        """The settings that every figure and table of this bench can be traced to."""
+        """The settings that every figure and table of this laboratory can be traced to."""
         return {
             "profile": self.profile.name,
             "base": self.profile.training.base,
