@@ -1,4 +1,4 @@
-"""Settings as dataclasses: what a teacher, a student and a profile are. Validated on construction."""
+"""Dataclasses for the settings of training, distillation and profiles. They are checked on construction."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _share(settings: Any, *names: str) -> None:
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How any encoder of the kit is trained, teacher or student.
+    """How any encoder of the kit is trained, teacher or student. The paper's settings are ``PAPER_TRAINING``.
 
     Attributes:
         base: encoder to start from: "micro" (comes with the kit), a model folder, or a hub name.
@@ -54,14 +54,14 @@ class TrainingSettings:
         learning_rate: learning rate of the first step, above 0; it falls linearly to zero. 3e-5 in the paper.
         steps: optimiser steps, 1 or more; 15,625 in the paper. Each epoch reads the corpus in a new order.
         batch_size: sentences in a batch (N), 1 or more; 64 in the paper.
-        max_tokens: longest training sentence in word pieces, 3 or more, the rest is cut off; 32 in the paper.
+        max_tokens: longest training sentence in word pieces, 3 or more; the rest is cut off. 32 in the paper.
             Evaluation does not use this limit.
         evaluate_every: steps from one dev score to the next, 1 or more; 125 in the paper. The best checkpoint is kept.
         mlm_weight: weight of the auxiliary masked-LM loss, 0 (off) or more.
         mlm_share: share of tokens that the masked-LM loss hides, above 0 and at most 1.
         gradient_clip: largest gradient norm, above 0; a larger gradient is scaled down to it.
-        precision: number format; "auto" is bfloat16 where the machine computes in it, else float32.
-        fast: use the faster ways of the package ``fast``; off, everything is computed the plain way.
+        precision: number format; "auto" is bfloat16 on hardware that computes in it, else float32.
+        fast: use the shortcuts of the package ``fast``; when off, everything is computed the plain way.
     """
 
     base: str = "micro"
@@ -152,7 +152,7 @@ class DistillationSettings:
             raise KitError(f"teacher_margin is {self.teacher_margin}; it must lie in [0, 1).")
 
 
-# The settings in the paper's text; where its authors' script differs, ``training.named_recipes.PRESETS`` has both.
+# The paper's settings; where its authors' code differs, ``training.named_recipes.PRESETS`` has both.
 PAPER_TRAINING = TrainingSettings(
     base="bert-base-uncased", learning_rate=3e-5, steps=15_625, batch_size=64, max_tokens=32, evaluate_every=125
 )
@@ -161,19 +161,19 @@ PAPER_DISTILLATION = DistillationSettings(shuffle="group_p", p=0.1)
 
 @dataclass(frozen=True)
 class Profile:
-    """How much of the course's work is done: minutes on a laptop's processor, or the paper's own scale.
+    """How much work the course does: from minutes on a laptop's processor to the paper's own scale.
 
     Attributes:
         name: smoke, laptop or paper.
-        training: of teachers and students alike; the seed is the recipe's.
+        training: settings of teachers and students alike; the seed comes from the recipe.
         distillation: temperatures, weight and p that the lessons start from.
         sentences: training sentences taken from the corpus, from its beginning.
         teachers: M, how many SimCSE teachers are trained (seeds 0, 1, ...).
         seeds: students trained per setting; every table shows mean and interval over them.
-        dev_pairs, test_pairs: at most so many pairs of each set are scored; 0 means all of them.
+        dev_pairs, test_pairs: the largest number of pairs scored in each set; 0 means all of them.
         rounds: rounds of self-training.
         parallel: train independent runs side by side, in processes that share the cores.
-        minutes: how long the course takes, about, on two cores, or on a GPU for "paper".
+        minutes: expected wall time of the course on two cores, or on a GPU for "paper".
     """
 
     name: str
@@ -215,7 +215,7 @@ PROFILES: dict[str, Profile] = {
 
 
 def profile_named(name: str) -> Profile:
-    """The profile of that name; KitError naming the choices if there is none."""
+    """The profile with that name; a KitError lists the choices if there is none."""
     choose("profile", name, tuple(PROFILES))
     return PROFILES[name]
 

@@ -38,7 +38,7 @@ def cosines_of(n: int) -> torch.Tensor:
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Timings of one call: what is tested is not how long it takes."""
+    """Times a single call, since these tests do not check durations."""
     monkeypatch.setattr("distillcse_kit.bench.measure.SHORTEST", 0.0)
 
 
@@ -202,7 +202,7 @@ def test_the_gpu_command_says_that_there_is_none(capsys: pytest.CaptureFixture[s
 
 
 def test_the_gpu_measurement_and_its_estimate() -> None:
-    """On the processor, with a small shape: the estimate is that of its own numbers."""
+    """On the processor, with a small shape; the estimate follows from the measured speeds."""
     shape = BertConfig(hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48)
     lines: list[str] = []
     found = gpu.measure_gpu(lines.append, shape, device="cpu", steps=2)

@@ -1,4 +1,4 @@
-"""Settings refuse what makes no sense, by name; presets are the published ones."""
+"""Settings refuse values that make no sense, and name them; presets are the published ones."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def test_profiles(name: str) -> None:
         Profile("none", TrainingSettings(), **{name: 0})
 
 
-def test_the_two_published_ways_differ_as_paper_and_script_do() -> None:
-    """The settings in the paper's text; the script's temperatures and steps are those of its authors' repository."""
+def test_the_two_presets_differ_as_paper_and_script_do() -> None:
+    """The paper's settings, and the temperatures and steps of the script in its authors' repository."""
     paper, code = PRESETS["paper"], PRESETS["authors-code"]
     assert (paper.training.temperature, paper.training.learning_rate) == (0.05, 3e-5)
     assert (paper.training.batch_size, paper.training.max_tokens, paper.training.evaluate_every) == (64, 32, 125)

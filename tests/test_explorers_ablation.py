@@ -1,4 +1,4 @@
-"""Ablations: what of the store is a student of which setting, and the explorer that compares, trains and cancels."""
+"""Ablations: stored students are found by their setting; the explorer compares, trains and cancels."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_table_has_intervals_differences_and_marks() -> None:
 
 
 def test_the_picture_shows_differences_of_the_same_seed() -> None:
-    """So that bars and stars say the same: scores of two settings may overlap where every seed gains."""
+    """So bars and stars agree: scores of two settings may overlap even where every seed gains."""
     ax = AblationExplorer(RESULTS, USUAL).paint().figure.axes[0]
     diamonds = {line.get_ydata()[0]: line.get_xdata()[0] for line in ax.lines if line.get_marker() == "D"}
     bars = {line.get_ydata()[0]: line.get_xdata() for line in ax.lines if line.get_linewidth() == 2.5}
@@ -83,7 +83,7 @@ def test_the_picture_shows_differences_of_the_same_seed() -> None:
     assert scores == pytest.approx([64.5, 66.45, 66.5])
 
 
-def test_a_row_that_is_significant_alone_but_not_after_correction_is_said() -> None:
+def test_a_row_that_is_significant_only_before_correction_is_marked() -> None:
     draws = np.random.default_rng(3)
     gain = np.array([0.1, 0.9, 0.3, 1.2, 0.4])
     others = {turned(USUAL, p=p): dict(enumerate(draws.normal(66, 1, size=5))) for p in (0.2, 0.3, 0.4, 0.5)}
@@ -92,7 +92,7 @@ def test_a_row_that_is_significant_alone_but_not_after_correction_is_said() -> N
     assert 0.0125 < stats.ttest_1samp(gain, 0).pvalue < 0.05
     words = AblationExplorer({USUAL: usual, PLAIN: row, **others}, USUAL).words.value
     plain = words.split("<tr>")[2].split("</td>")
-    assert plain[0].endswith(">not shuffled") and plain[5].endswith(">alone, but not after Holm")
+    assert plain[0].endswith(">not shuffled") and plain[5].endswith(">only before correction")
 
 
 def test_another_knob_shows_other_rows_and_another_picture() -> None:
@@ -119,7 +119,7 @@ def test_every_choice_of_every_knob_can_be_shown(name: str) -> None:
         setattr(explorer, name, {"pooling": "none", "teachers": 99}.get(name, 0.33))
 
 
-def test_a_setting_that_is_not_stored_is_said_and_compares_nothing() -> None:
+def test_a_missing_setting_is_reported_and_nothing_is_compared() -> None:
     explorer = AblationExplorer(RESULTS, turned(USUAL, weight=2.0))
     assert "No result is stored for 3 of its 3 seeds" in explorer.words.value and "<table" not in explorer.words.value
     assert explorer.buttons["train"].disabled and explorer.buttons["cancel"].disabled
@@ -131,7 +131,7 @@ def test_without_results_a_start_is_needed() -> None:
     assert "No result is stored for 2 of its 2 seeds" in AblationExplorer({}, USUAL, seeds=[0, 1]).words.value
 
 
-# ---------------------------------------------------------------- training, with a trainer that tests hold in hand
+# ---------------------------------------------------------------- training, with a trainer that the tests control
 
 
 class Held:
@@ -152,7 +152,7 @@ class Held:
         return 60.0 + seed
 
     def until(self, steps: int) -> None:
-        """Let it go until so many further steps were reported; it then waits."""
+        """Let it go on until it has reported this many more steps; it then waits."""
         for number in range(steps):
             if number:
                 self.go_on.release()
@@ -174,7 +174,7 @@ def test_a_missing_setting_is_trained_and_lands_in_the_results(monkeypatch: pyte
     train.click()
     now[0] += 30  # 2 of the 8 steps of both seeds
     held.until(2)
-    assert "dev 50.00; in all about 2 minutes left." in explorer.words.value
+    assert "dev 50.00; about 2 minutes left in all." in explorer.words.value
     assert (
         "No result is stored for 2 of its 2 seeds." in explorer.words.value
         and "press Train" not in explorer.words.value
@@ -183,7 +183,7 @@ def test_a_missing_setting_is_trained_and_lands_in_the_results(monkeypatch: pyte
     held.until(2)
     assert train.disabled and not cancel.disabled and explorer.progress.layout.display == ""
     assert (explorer.progress.value, explorer.progress.max) == (4, 8)
-    assert "seed 0 (1 of 2), step 4 of 4, loss 2.500, dev 60.00; in all about 30 seconds left." in explorer.words.value
+    assert "seed 0 (1 of 2), step 4 of 4, loss 2.500, dev 60.00; about 30 seconds left in all." in explorer.words.value
     waiting = explorer.image.value
     explorer.along = "teachers"  # the page answers meanwhile
     assert "seed 0 (1 of 2), step 4 of 4" in explorer.words.value and explorer.image.value != waiting
@@ -226,11 +226,11 @@ def test_a_failed_training_is_shown() -> None:
 
 
 def test_what_cannot_be_trained_is_refused() -> None:
-    with pytest.raises(KitError, match="No laboratory"):
+    with pytest.raises(KitError, match="There is no trainer"):
         AblationExplorer(RESULTS, WANTED).train()
     held = Held()
     explorer = AblationExplorer(RESULTS, USUAL, held)
-    with pytest.raises(KitError, match="stored with all its seeds"):
+    with pytest.raises(KitError, match="All seeds of this setting are stored already"):
         explorer.train()
     explorer.weight = 2.0
     explorer.train()
@@ -254,7 +254,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, tiny: Path, corpus: Corpus, de
     return made
 
 
-def test_runs_are_found_by_setting_whoever_trained_them(lab: Laboratory) -> None:
+def test_runs_are_found_by_setting_however_they_were_trained(lab: Laboratory) -> None:
     teachers, usual = lab.teachers(), Ablation(lab).usual
     expected = {
         turned(usual, p=0.0): [lab.student([teachers[s]], s) for s in (0, 1)],
@@ -308,7 +308,7 @@ def test_the_explorer_trains_in_the_store(lab: Laboratory) -> None:
 def test_choices_are_those_that_can_be_trained(lab: Laboratory) -> None:
     ablation = Ablation(lab)
     assert ablation.choices["teachers"] == [1, 2] and 0.1 in ablation.choices["p"]
-    with pytest.raises(KitError, match="1 teachers for 2 seeds"):
+    with pytest.raises(KitError, match="at least 2 teachers instead of 1"):
         Ablation(lab, 1)
 
 
@@ -317,7 +317,7 @@ def test_choices_are_those_that_can_be_trained(lab: Laboratory) -> None:
 
 @pytest.mark.parametrize("column", ["average", "dev", "stsb"])
 def test_shipped_students_are_found_by_knobs(column: str) -> None:
-    """Read from the files and their labels, as a reader of them would."""
+    """The expected values are read from the files by their labels."""
     expected = {}
     for name in ("table6-p", "table6-lambda", "table7", "ensembles"):
         for row in json.loads((SHIPPED / f"{name}.json").read_text())["table"]:

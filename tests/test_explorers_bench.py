@@ -1,4 +1,4 @@
-"""The bench of explorers moves every control and gives its times in milliseconds."""
+"""The bench of explorers moves every control and prints its times in milliseconds."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def test_times_are_printed_beside_the_limit(
     monkeypatch.setattr(bench, "repaints", lambda *_: next(taken))
     assert cli.main(["bench", "--explorers", "--quick"]) == 0
     _, fast, slow = capsys.readouterr().out.splitlines()
-    assert "median    10 ms" in fast and "wanted" not in fast and "longest   500 ms" in fast
-    assert "95%   200 ms   (wanted: 100)" in slow
+    assert "median    10 ms" in fast and "goal" not in fast and "longest   500 ms" in fast
+    assert "95%   200 ms   (goal: 100 ms)" in slow

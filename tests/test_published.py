@@ -1,4 +1,4 @@
-"""The published numbers are consistent among themselves; the shipped run is read as it should be."""
+"""The published numbers agree with each other; shipped runs are read as they were written."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_distillcse_is_not_the_best_on_bert_base() -> None:
 
 
 def test_table_1_has_the_coefficients_that_the_text_needs() -> None:
-    """7% against 24%: the reason why the paper's standard deviations alone cannot be compared."""
+    """7% against 24%: why the paper's standard deviations cannot be compared on their own."""
     ratios = {name: round(abs(std / mean), 2) for name, (mean, std) in ((k, v["training"]) for k, v in TABLE_1.items())}
     assert ratios == {"1st order": 0.07, "2nd order": 0.24}
     assert 0.5 * math.log(2 * math.pi * math.e * TABLE_2["1st order"] ** 2) == pytest.approx(-9.3160, abs=2e-4)
@@ -110,7 +110,7 @@ def test_a_damaged_run_is_one_sentence(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("path", [REAL_RUN, BUILTIN_RUN], ids=["real", "builtin"])
-def test_a_shipped_run_was_made_with_the_settings_of_today(path: Path) -> None:
+def test_a_shipped_run_has_the_settings_that_the_code_has_now(path: Path) -> None:
     run, profile = shipped_run(path), PROFILES["laptop"]
     assert run is not None
     settings = {name: run.settings[name] for name in ("seeds", "teachers", "steps", "learning_rate")}

@@ -36,7 +36,7 @@ def test_a_change_goes_to_the_settings_that_have_its_name() -> None:
     assert recipe.changed() == recipe
 
 
-def test_the_names_of_training_and_distillation_never_meet() -> None:
+def test_training_and_distillation_share_no_setting() -> None:
     assert not set(vars(TrainingSettings())) & set(vars(DistillationSettings()))
 
 
@@ -48,7 +48,7 @@ def test_the_names_of_training_and_distillation_never_meet() -> None:
         ({"seed": -1}, "seed is -1; it must be 0 or more"),
     ],
 )
-def test_a_mistake_is_one_sentence(change: dict, sentence: str) -> None:
+def test_an_error_is_one_sentence(change: dict, sentence: str) -> None:
     with pytest.raises(KitError, match=sentence):
         Recipe().changed(**change)
 
@@ -58,7 +58,7 @@ def test_teachers_that_make_no_sense() -> None:
         (lambda: First(0), "names no teacher"),
         (lambda: These(()), "at least one teacher"),
         (lambda: These(("a", "b", "a")), "a is named twice"),
-        (lambda: These(("a", "b"), (1.0,)), "1 weights for 2 teachers"),
+        (lambda: These(("a", "b"), (1.0,)), "one weight per teacher: 2 weights instead of 1"),
     ):
         with pytest.raises(KitError, match=sentence):
             make()
@@ -71,7 +71,7 @@ def test_teachers_that_make_no_sense() -> None:
 
 
 def test_the_key_is_a_hash_of_everything_that_decides_the_run(place: Workplace) -> None:
-    """Written out by hand, as run folders have been named from the kit's first day."""
+    """Written out by hand: run folders have had these names since the kit's first day."""
     teacher = Recipe(place.teacher, seed=1)
     inputs = place.inputs
     training = {name: value for name, value in vars(place.teacher).items() if name != "fast"}
@@ -113,7 +113,7 @@ def test_every_part_of_a_recipe_and_of_its_inputs_changes_the_key(place: Workpla
     assert len(set(keys)) == len(keys)
 
 
-def test_the_student_of_seed_s_has_teacher_s_and_first_has_the_first_ones(place: Workplace) -> None:
+def test_own_is_the_teacher_of_the_same_seed_and_first_is_the_first_ones(place: Workplace) -> None:
     student = Recipe(place.teacher, DistillationSettings(), Own(), seed=2)
     assert student.taught_by(place.teacher) == (Recipe(place.teacher, seed=2),)
     assert student.changed(teachers=First(2)).taught_by(place.teacher) == tuple(
@@ -123,7 +123,7 @@ def test_the_student_of_seed_s_has_teacher_s_and_first_has_the_first_ones(place:
 
 
 def test_a_changed_student_keeps_its_teachers(place: Workplace) -> None:
-    """Another pooling or length is the student's alone."""
+    """A change of pooling or length changes the student alone."""
     student = Recipe(place.teacher, DistillationSettings()).changed(pooling="avg", steps=2)
     (teacher,) = student.taught_by(place.teacher)
     assert teacher == Recipe(place.teacher)
@@ -151,7 +151,7 @@ def test_a_run_lands_where_its_recipe_says_and_names_the_same_teachers(place: Wo
     assert place.folder(by_folder) == run.folder  # a run folder and its recipe are the same teacher
 
 
-def test_weights_of_foreign_teachers_count(place: Workplace, tiny: Path, other_vocabulary: Path) -> None:
+def test_weights_of_named_encoders_decide_mean_and_key(place: Workplace, tiny: Path, other_vocabulary: Path) -> None:
     models = (str(tiny), str(other_vocabulary))
     student = Recipe(place.teacher, DistillationSettings(), These(models, (1.0, 3.0)))
     ensemble = place.ensemble(student, progress=False)
@@ -204,7 +204,7 @@ def test_the_rows_of_the_main_table() -> None:
 
 
 def test_presets_are_the_papers_numbers() -> None:
-    """The settings in the paper's text, and those of the authors' script."""
+    """The paper's settings, and those of the authors' script."""
     paper, code = PRESETS["paper"], preset_named("authors-code")
     assert paper.distillation is not None and code.distillation is not None
     assert (paper.distillation.student_temperature, paper.distillation.teacher_temperature) == (0.02, 0.01)
@@ -217,6 +217,6 @@ def test_presets_are_the_papers_numbers() -> None:
         preset_named("mine")
 
 
-def test_inputs_know_corpus_and_pairs(corpus: Corpus, dev: SentencePairs) -> None:
+def test_inputs_describe_corpus_and_pairs(corpus: Corpus, dev: SentencePairs) -> None:
     inputs = Inputs.of(corpus, dev)
     assert (inputs.corpus, inputs.sentences, inputs.dev["pairs"]) == (corpus.fingerprint, len(corpus), len(dev))

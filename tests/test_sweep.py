@@ -40,7 +40,7 @@ def lab(tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store) -> Laborat
     return made
 
 
-def test_the_list_of_names_is_that_of_the_sweeps() -> None:
+def test_the_list_of_names_has_all_sweeps_in_order() -> None:
     assert tuple(SWEEPS) == SWEEP_NAMES
 
 
@@ -48,7 +48,7 @@ TRAINED = [name for name, sweep in SWEEPS.items() if isinstance(sweep, Sweep)]
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_every_setting_is_one_that_can_be_trained(name: str) -> None:
+def test_every_setting_can_be_trained(name: str) -> None:
     sweep = SWEEPS[name]
     assert isinstance(sweep, Sweep)
     recipes = sweep.recipes(profile_named("laptop"))
@@ -125,7 +125,7 @@ RESULT = SweepResult(
 )
 
 
-def test_the_lines_hold_means_differences_and_what_is_told() -> None:
+def test_the_lines_hold_means_differences_and_significance() -> None:
     first, second = RESULT.lines("dev")
     assert first.split() == ["cut", "at", "1", "71.00", "±", "2.48"]
     assert "61.03" in second and "-9.97 ± 0.14" in second and "not significant" not in second
@@ -164,16 +164,16 @@ def test_an_unknown_sweep_is_one_sentence() -> None:
         sweep_named("table4")
 
 
-def test_a_sweep_without_a_second_row_is_none() -> None:
+def test_a_sweep_without_a_second_row_is_refused() -> None:
     with pytest.raises(KitError, match="at least two rows"):
         Sweep("Alone", "", lambda plain: {"a": plain}).recipes(profile_named("laptop"))
-    with pytest.raises(KitError, match="this profile leaves 1"):  # the other wants more teachers than there are
+    with pytest.raises(KitError, match="this profile leaves 1"):  # the other row needs more teachers than there are
         Sweep("Many", "", lambda plain: {"a": plain, "b": plain.changed(teachers=First(99))}).recipes(
             profile_named("laptop")
         )
 
 
-def test_teachers_as_seeds_where_a_question_needs_them() -> None:
+def test_some_sweeps_have_as_many_seeds_as_teachers() -> None:
     laptop = profile_named("laptop")
     assert [SWEEPS[name].seeds(laptop) for name in ("smoothing", "cut", "table3", "table8")] == [16, 16, 5, 5]
 
@@ -202,7 +202,7 @@ def test_rows_with_another_number_of_values_are_shown_and_not_compared() -> None
     assert set(result.compared("dev")) == {"cut at tau_t"} and len(result.lines("dev")) == 3
 
 
-def test_the_conclusion_names_what_is_told_and_what_could_have_been() -> None:
+def test_the_conclusion_names_significant_and_detectable_differences() -> None:
     differences = np.array([-10.0, -9.9, -10.0])
     words = RESULT.conclusion("dev")
     assert "3 seeds show a significant difference from cut at 1 for cut at tau_t (-9.97) (5% level)." in words
@@ -210,7 +210,7 @@ def test_the_conclusion_names_what_is_told_and_what_could_have_been() -> None:
     assert "3 seeds show no significant difference from cut at 1" in RESULT.conclusion("stsb")
 
 
-def test_a_key_hangs_on_every_setting() -> None:
+def test_the_key_depends_on_every_setting() -> None:
     laptop = profile_named("laptop")
     others = [
         with_changes(laptop, seeds=6),
@@ -223,8 +223,8 @@ def test_a_key_hangs_on_every_setting() -> None:
 
 
 @pytest.mark.parametrize("name", SWEEPS)
-def test_what_ships_is_of_the_settings_that_the_code_has_now(name: str) -> None:
-    """Where this fails, the code's settings have changed since: make the shipped results again (README)."""
+def test_shipped_results_have_the_settings_that_the_code_has_now(name: str) -> None:
+    """Where this fails, the code's settings have changed since: make the shipped results again (see CONTRIBUTING)."""
     shipped = shipped_sweep(name)
     assert shipped is not None and shipped.name == name
     laptop, sweep = profile_named("laptop"), SWEEPS[name]

@@ -1,4 +1,4 @@
-"""Tables 5, 8, 9 and Figure 2: the same numbers by another way, on the sentences that they speak of."""
+"""Tables 5, 8, 9 and Figure 2: the numbers agree with another computation, on the sentences they name."""
 
 from __future__ import annotations
 
@@ -80,9 +80,7 @@ def test_agreement_is_between_the_cosines_of_the_dev_pairs(lab: Laboratory) -> N
             assert found[column][seed] == pytest.approx(100 * spearmanr(own, values).statistic), column
 
 
-def test_the_rows_that_are_read_are_those_the_trainer_asks_for(
-    lab: Laboratory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_read_are_those_that_the_trainer_asks_for(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     plain = TokenizedText.rows
 
@@ -174,7 +172,7 @@ def test_the_watched_losses_are_those_of_the_present_weights(lab: Laboratory) ->
     assert row["unread, cross_entropy"] == pytest.approx(np.mean(losses), rel=1e-3)
 
 
-def test_figure_2_has_a_value_a_seed_at_each_step_and_is_computed_once(
+def test_figure_2_has_one_value_per_seed_at_each_step_and_is_computed_once(
     lab: Laboratory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = figure_2(lab)

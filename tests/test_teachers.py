@@ -1,4 +1,4 @@
-"""Teachers: stored embeddings, the mean of cosines, and the laboratory that makes all of it by name."""
+"""Teachers: stored embeddings, the mean of cosines, and the laboratory that makes all of them by name."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_stored_embeddings_are_those_of_the_sentences_in_the_teachers_own_word_p
     assert np.abs(unit(wide) @ unit(wide).T - expected @ expected.T).max() < (5e-3 if _bfloat16() else 1e-3)
 
 
-def test_a_teacher_reads_no_further_than_it_is_told(tiny: Path, corpus: Corpus, store: Store, tmp_path: Path) -> None:
+def test_a_teacher_reads_no_further_than_max_tokens(tiny: Path, corpus: Corpus, store: Store, tmp_path: Path) -> None:
     encoder = SentenceEncoder.load(SentenceEncoder.load(tiny, "avg").save(tmp_path / "averaging"))
     whole = embed_corpus(store, encoder.name, corpus, None)
     cut = embed_corpus(store, encoder.name, corpus, None, max_tokens=5)
@@ -69,7 +69,7 @@ def test_embeddings_are_computed_once(
 def test_a_teacher_with_other_weights_is_embedded_anew(
     tiny: Path, other_vocabulary: Path, corpus: Corpus, store: Store, tmp_path: Path
 ) -> None:
-    """Under the same name: a hash of the files decides."""
+    """The name stays the same: a hash of the files decides."""
     folder = tmp_path / "teacher"
     shutil.copytree(tiny, folder)
     first = embed_corpus(store, str(folder), corpus, None)
@@ -202,10 +202,10 @@ def test_a_laboratory_says_what_it_works_on(bench: Laboratory) -> None:
     assert bench.headline == "builtin" and not bench.real
 
 
-def test_mistakes_of_a_laboratory(bench: Laboratory) -> None:
+def test_errors_of_a_laboratory(bench: Laboratory) -> None:
     with pytest.raises(KitError, match="Unknown method 'magic'; choose one of vanilla"):
         bench.students("magic")
-    with pytest.raises(KitError, match="2 seeds, 1 teachers"):
+    with pytest.raises(KitError, match="give 2 teachers instead of 1"):
         bench.students("vanilla", bench.teachers(1))
     with pytest.raises(KitError, match="Unknown setting 'tau'"):
         bench.student(bench.teachers(1), 0, tau=1)
@@ -213,7 +213,7 @@ def test_mistakes_of_a_laboratory(bench: Laboratory) -> None:
         Laboratory("huge")
 
 
-def test_profiles_can_do_what_the_lessons_ask_of_them() -> None:
+def test_profiles_are_large_enough_for_the_lessons() -> None:
     for profile in PROFILES.values():
         assert profile.teachers >= profile.seeds >= 2
     assert PROFILES["laptop"].teachers == 16 and PROFILES["laptop"].seeds >= 5

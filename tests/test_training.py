@@ -1,4 +1,4 @@
-"""The training loop: what a step computes, what a run keeps, and that a stopped run goes on as if nothing had been."""
+"""The training loop: what a step computes, what a run keeps, and that a stopped run resumes unharmed."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
 
 @pytest.mark.parametrize("student", [False, True])
-def test_a_stopped_run_ends_as_one_that_was_not(
+def test_a_resumed_run_ends_like_one_that_was_never_stopped(
     tiny: Path, corpus: Corpus, dev: SentencePairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, student: bool
 ) -> None:
     whole, cut = Store(tmp_path / "whole"), Store(tmp_path / "cut")
@@ -283,7 +283,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(
 
 @pytest.mark.parametrize("wanted", [{}, {"mlm_weight": 0.1}, {"distil_only": True}])
 @pytest.mark.parametrize("student", [False, True])
-def test_what_others_draw_meanwhile_changes_no_run(
+def test_random_draws_elsewhere_change_no_run(
     tiny: Path, corpus: Corpus, dev: SentencePairs, tmp_path: Path, student: bool, wanted: dict[str, Any]
 ) -> None:
     """A reader's cell that draws or reseeds while a run trains in the background."""
@@ -314,7 +314,7 @@ def test_training_leaves_torchs_random_state_as_it_was(
     assert np.array_equal(np.random.get_state()[1], expected)  # type: ignore[index]
 
 
-def test_the_plain_way_is_transformers_own_and_has_a_key_of_its_own(
+def test_the_plain_way_is_that_of_transformers_and_has_its_own_key(
     tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store
 ) -> None:
     trainer = Trainer(store, small(tiny, fast=False), corpus, dev, None, store.root / "none")
@@ -323,7 +323,7 @@ def test_the_plain_way_is_transformers_own_and_has_a_key_of_its_own(
     assert fast.key != plain.key and "fast" not in fast.about["training"]
 
 
-def test_other_settings_do_not_resume(
+def test_a_run_is_not_resumed_with_other_settings(
     tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
@@ -347,7 +347,7 @@ def test_a_damaged_checkpoint_starts_again(
             trained(store, small(tiny), corpus, dev)
     (checkpoint,) = (store.root / "runs").glob("*.checkpoint")
     content = checkpoint.read_bytes()
-    if damage == "older":  # of a version that kept no generators
+    if damage == "older":  # from a version that did not save generators
         with safe_open(checkpoint, framework="pt") as file:
             metadata = file.metadata()
         kept = {
@@ -416,7 +416,7 @@ train(Store({str(tmp_path / "store")!r}), Recipe(TrainingSettings(**settings)),
     assert trainer._resume() >= 2 and trainer.history[-1]["step"] >= 2
 
 
-# ---------------------------------------------------------------- mistakes
+# ---------------------------------------------------------------- errors
 
 
 def test_a_corpus_of_one_sentence(tiny: Path, dev: SentencePairs, store: Store) -> None:
@@ -436,7 +436,7 @@ def test_a_loss_that_is_not_finite(tiny: Path, corpus: Corpus, dev: SentencePair
     assert not list((store.root / "runs").glob("*/run.json"))
 
 
-def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(KitError, match=r"is not a run folder .*run\.json"):
         Run.load(tmp_path)
 

@@ -1,13 +1,11 @@
-"""The figures of the tricks: each compares a step without one trick with the same step with it."""
+"""The figures of the tricks: each compares a step without one trick to the same step with it."""
 
 from __future__ import annotations
-
-import inspect
 
 import pytest
 
 from distillcse_kit.bench import tricks
-from distillcse_kit.bench.workshop import Extent, Workshop
+from distillcse_kit.bench.workshop import Extent
 from distillcse_kit.fast.switches import Switches
 
 NAMES = ("packing", "dropout", "threads", "sorting")
@@ -23,14 +21,12 @@ def test_each_trick_is_measured_alone(trick: str) -> None:
     assert on(those) - on(without) == {trick} and on(without) < on(those)
 
 
-def test_the_whole_is_all_against_nothing() -> None:
+def test_the_last_figure_is_all_tricks_against_none() -> None:
     without, those = tricks.STEPS["all"]
     assert on(without) == set() and on(those) == set(NAMES) and set(tricks.STEPS) == {*NAMES, "all"}
 
 
 def test_every_figure_is_a_ratio(monkeypatch: pytest.MonkeyPatch) -> None:
-    if "switches" not in inspect.signature(Workshop.trainer).parameters:
-        pytest.skip("Workshop.trainer takes no switches yet")
     monkeypatch.setattr("distillcse_kit.bench.measure.SHORTEST", 1e-6)
     lines: list[str] = []
     found = tricks.measure_tricks(Extent(1, 1, 128), lines.append)

@@ -1,4 +1,4 @@
-"""Runs side by side are the runs one after the other."""
+"""Runs trained side by side equal runs trained one after the other."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def two_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_side_by_side_makes_the_same_runs(
     tiny: Path, corpus: Corpus, dev: SentencePairs, tmp_path: Path, two_processes: None
 ) -> None:
-    """One after the other with the sentences in a list, side by side with them in a file."""
+    """The runs one after the other read sentences from a list, those side by side from a file."""
     (tmp_path / "corpus.txt").write_text("\n".join(corpus.sentences))
     stores = [Store(tmp_path / name) for name in ("serial", "parallel")]
     on_disk = Corpus(load_corpus(tmp_path / "corpus.txt", store=stores[1])["sentence"], corpus.fingerprint)
@@ -76,7 +76,7 @@ def test_other_processes_did_the_work_and_only_what_was_missing(
     assert all(place.is_done(recipe) for recipe in recipes)
 
 
-def test_a_mistake_in_one_process_reaches_the_caller(
+def test_an_error_in_one_process_reaches_the_caller(
     tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store, two_processes: None
 ) -> None:
     place = workplace(store, corpus, dev, tiny)

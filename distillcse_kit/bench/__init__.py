@@ -1,1 +1,1 @@
-"""Measuring the kit against the plain way of the same work."""
+"""Measures the kit against the plain way of doing the same work."""

@@ -1,6 +1,6 @@
-"""What a GPU makes of the paper's scale: BERT-base's shape with random weights, which train as fast as any others.
+"""How fast a GPU trains at the paper's scale: BERT-base's shape with random weights, which train as fast as any others.
 
-Speed is tokens a second, and the share of the device's own peak in bfloat16 matrix products, measured beside it.
+Speed is in tokens a second, and as a share of the same device's measured peak in bfloat16 matrix products.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ SEEDS = 5
 def measure_gpu(
     say: Callable[[str], None], shape: BertConfig | None = None, device: str = "cuda", steps: int = 50
 ) -> dict[str, Any]:
-    """Steps of SimCSE and of a 16-teacher student, and embedding, with their share of the device's peak.
+    """Time steps of SimCSE and of a 16-teacher student, and embedding, each with its share of the device's peak.
 
     Args:
-        say: takes each result as a line.
+        say: called with a line for each result.
         shape: of the encoder; None is BERT-base.
         device: "cuda"; "cpu" is for trying the command out.
-        steps: timed, after as many that are not.
+        steps: number of steps to time, after as many to warm up.
 
     Raises:
-        KitError: there is no such device.
+        KitError: there is no GPU.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise KitError("torch finds no GPU here; run this where there is one, with a build of torch for it.")
+        raise KitError("torch finds no GPU here; run this on a machine with a GPU, with a build of torch for it.")
     with tempfile.TemporaryDirectory(prefix="distillcse-gpu-") as name:
         folder = Path(name)
         encoder = SentenceEncoder.load(MICRO)
@@ -79,7 +79,7 @@ def measure_gpu(
 
 
 def estimate(found: dict[str, Any], tokens_a_sentence: float) -> dict[str, Any]:
-    """Hours of the paper's BERT-base experiment at the measured speeds, scoring left out, with the arithmetic."""
+    """Hours of the paper's BERT-base experiment at the measured speeds, without scoring, and how they add up."""
     preset = PAPER_TRAINING
     read = preset.steps * preset.batch_size * 2 * tokens_a_sentence / 3_600
     teach = read / found["SimCSE"]["tokens_per_second"]
@@ -97,7 +97,7 @@ def estimate(found: dict[str, Any], tokens_a_sentence: float) -> dict[str, Any]:
 
 
 def _seconds(work: Callable[[], object], times: int, device: str) -> float:
-    """Mean time of a call once warm, the device's queue waited for at the end."""
+    """Mean seconds of a call after a warm-up; the last call is over when the device has finished."""
     calls = waited(lambda: [work() for _ in range(times)], device)
     calls()
     return seconds(calls) / times

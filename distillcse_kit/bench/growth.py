@@ -57,7 +57,7 @@ def with_batch(folder: Path, corpus: str, sizes: Sequence[int] = BATCH_SIZES) ->
 
 
 def with_teachers(folder: Path, corpus: str, sizes: Sequence[int] = TEACHERS) -> list[Curve]:
-    """The same against M, teachers stored."""
+    """The same against M, with stored teachers."""
     shop = Workshop(folder / "teachers", Extent(1, 1, 2_048), corpus)
     step = [milliseconds(shop.steps(shop.trainer(size))) for size in sizes]
     loss = [milliseconds(shop.loss_alone(size)) for size in sizes]
@@ -75,10 +75,10 @@ def _curves(sizes: Sequence[int], step: Sequence[float], loss: Sequence[float], 
 
 
 def with_sentences(folder: Path, corpus: str, sizes: Sequence[int] = SENTENCES) -> list[Curve]:
-    """Reading a batch of 16 teachers, and the peak memory of tokenising all and one step, against the corpus.
+    """Time to read a batch of 16 teachers, and peak memory of tokenising all and one step, against the corpus's size.
 
-    The sentences are those of the corpus, numbered, over and over. Of the teachers' files only the size counts: they
-    are as long as the corpus, and empty.
+    The corpus is repeated as often as needed, each sentence with its number. The teachers' files are as long as the
+    corpus and empty, because only their size matters.
     """
     small = Workshop(folder / "sentences", Extent(1, 1, 2_048), corpus)
     read, memory = [], []
@@ -114,7 +114,7 @@ AXES: dict[str, Callable[[Path, str], list[Curve]]] = {
 
 
 def measure_growth(corpus: str, say: Callable[[str], None]) -> dict[str, list[Curve]]:
-    """{what grows: curves}, each said as it comes."""
+    """{what grows: curves}; ``say`` gets each curve as soon as it is measured."""
     found = {}
     with tempfile.TemporaryDirectory(prefix="distillcse-growth-") as folder:
         for name, measure in AXES.items():
@@ -128,9 +128,9 @@ def measure_growth(corpus: str, say: Callable[[str], None]) -> dict[str, list[Cu
 
 
 def draw(axes: Axes, what: str, curves: Sequence[Curve]) -> None:
-    """Curves of one unit, and a dotted line of growth in proportion to the size, through the first one's end.
+    """Draw curves of one unit, and a dotted line of growth in proportion to the size, through the first one's end.
 
-    Times on a logarithmic axis, since they lie far apart; memory from zero.
+    Times have a logarithmic axis because they lie far apart; memory starts from zero.
     """
     for number, curve in enumerate(curves):
         axes.plot(curve.sizes, curve.values, plots.LINES[number], marker="o", label=curve.name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-SHORTEST = 0.3  # seconds of one timing: several calls in a row, as in a run, so that caches and threads are at home
+SHORTEST = 0.3  # seconds of one timing: several calls in a row, as in a run, so that caches and threads are warm
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,8 @@ class Spread:
     """Median and quartiles of repeated measurements.
 
     Attributes:
-        median, low, high: the quartiles are low and high.
+        median: of all repeats.
+        low, high: lower and upper quartile.
         repeats: number of measurements.
     """
 
@@ -66,7 +67,7 @@ def ratio(slower: Callable[[], object], faster: Callable[[], object], repeats: i
 
 
 def waited(work: Callable[[], object], device: str) -> Callable[[], None]:
-    """The work with the device's queue waited for: a GPU's calls return before it is done."""
+    """The work, and then a wait for the device: calls on a GPU return before their work is done."""
 
     def done() -> None:
         work()

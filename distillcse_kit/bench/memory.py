@@ -24,9 +24,9 @@ TASKS: dict[str, Callable[[Workshop], object]] = {
 
 
 def peak_of_process(task: str, corpus: str, batch_size: int = 64, teachers: int = 1) -> float:
-    """Peak resident memory, in MB, of a process that does one of ``TASKS``, or "student step" of these sizes.
+    """Peak resident memory, in MB, of a process that does one of ``TASKS``, or "student step" with these sizes.
 
-    All sentences of a corpus in a file are taken, of the built-in one as many as the quick bench takes.
+    A corpus file is read whole; the built-in corpus as far as the quick bench reads it.
     """
     command = [sys.executable, "-m", "distillcse_kit.bench.memory", task, corpus, str(batch_size), str(teachers)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

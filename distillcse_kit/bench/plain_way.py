@@ -1,4 +1,4 @@
-"""What the kit is measured against: the same work as its description is most plainly written down."""
+"""What the kit is measured against: the same work, written in the plainest way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``distillcse bench`` measures: the kit beside the plain way of the same work, as ratios within one run."""
+"""What ``distillcse bench`` measures: the kit against the plain way of the same work, as ratios within one run."""
 
 from __future__ import annotations
 
@@ -28,14 +28,13 @@ from distillcse_kit.method.shuffling import group_p_shuffle
 from distillcse_kit.versions import versions
 
 BATCH_SIZES = (64, 256, 512)
-
 SETTINGS_OF_AN_ABLATION = 8
 
 # ---------------------------------------------------------------- measurements
 
 
 def measure_group_p(extent: Extent, p: float = 0.1) -> dict[str, Spread]:
-    """Group-P a call against a loop over rows and groups."""
+    """One call of Group-P against a loop over rows and groups."""
     found = {}
     for n in BATCH_SIZES:
         vectors = torch.nn.functional.normalize(torch.randn(n, 192, generator=torch.Generator().manual_seed(n)), dim=-1)
@@ -46,7 +45,7 @@ def measure_group_p(extent: Extent, p: float = 0.1) -> dict[str, Spread]:
 
 
 def measure_loss_share(shop: Workshop) -> Spread:
-    """Stored teacher's cosines, shuffling and distillation loss with its gradient, as a share of a student's step."""
+    """A stored teacher's cosines, shuffling and distillation loss with its gradient, as a share of a student's step."""
     return ratio(shop.loss_alone(1), shop.steps(shop.trainer(1)), shop.extent.slow_repeats)
 
 
@@ -64,7 +63,7 @@ def measure_steps(shop: Workshop) -> dict[str, dict[str, Spread]]:
 
 
 def measure_jobs(shop: Workshop) -> dict[str, Spread]:
-    """Whole jobs of one epoch with 16 teachers, from rates that are measured in turns.
+    """Whole jobs of one epoch with 16 teachers, from rates that are measured in turn.
 
     A job of S steps of N sentences costs S (stored step) + 16 S N (one embedding), and S (step that runs the teachers)
     in the plain way; S cancels. An ablation of 8 settings pays for the embeddings once.
@@ -176,11 +175,11 @@ def measure_memory(corpus: str) -> dict[str, float]:
     return {task: peak_of_process(task, corpus) for task in TASKS}
 
 
-# ---------------------------------------------------------------- the whole of it
+# ---------------------------------------------------------------- all of them
 
 
 def run_bench(quick: bool, corpus: str = "builtin", say: Callable[[str], None] = print) -> dict[str, Any]:
-    """Measure everything, saying each result as it comes.
+    """Measure everything; ``say`` gets each result as soon as there is one.
 
     Returns:
         Medians by name (numbers, or dictionaries of them), with "spread": the same names with median, quartiles and

@@ -1,6 +1,6 @@
 """How long explorers take to repaint: every move of every control, on data of a real lesson's size.
 
-Measured in this process: the state, its numbers, the figure and its PNG; not the way to the browser.
+Times the work in this process: the new state, its numbers, the figure and its PNG. Sending it is left out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from distillcse_kit.training.loop import Progress
 from distillcse_kit.training.named_recipes import group_p
 
 WANTED = 0.1  # seconds, at the 95th percentile
-
 TEACHERS, BATCHES, N, PAIRS, SAMPLE = 16, 4, 64, 1_500, 240
 
 Move = tuple[str, Any]  # name of a trait, and its new value
@@ -45,7 +44,7 @@ def made_up() -> tuple[np.ndarray, list[list[str]]]:
 
 
 class _Random:
-    """An encoder that embeds without a model: what embedding costs is measured elsewhere."""
+    """An encoder that embeds without a model: the time of embedding is measured elsewhere."""
 
     def encode(self, sentences: list[str], /) -> np.ndarray:
         return np.stack([np.random.default_rng(len(text)).normal(size=192) for text in sentences])
@@ -124,7 +123,7 @@ MAKERS: dict[str, Callable[[], tuple[Explorer, list[Move]]]] = {
 
 
 def repaints(explorer: Explorer, moves: list[Move], most: int) -> Iterator[float]:
-    """Seconds of each of ``most`` moves, beginning again after the last; a move that changes nothing does not count."""
+    """Seconds of each of ``most`` moves, over and over through the list; a move that changes nothing does not count."""
     counted = 0
     for name, value in itertools.cycle(moves):
         if counted == most:
@@ -147,7 +146,7 @@ def measure_explorers(quick: bool, say: Callable[[str], None]) -> dict[str, dict
             "p95": float(np.quantile(times, 0.95)),
             "longest": float(times.max()),
         }
-        verdict = "" if found[name]["p95"] <= 1_000 * WANTED else f"   (wanted: {1_000 * WANTED:.0f})"
+        verdict = "" if found[name]["p95"] <= 1_000 * WANTED else f"   (goal: {1_000 * WANTED:.0f} ms)"
         say(
             f"{name:<18} median {found[name]['median']:5.0f} ms   95% {found[name]['p95']:5.0f} ms{verdict}   "
             f"longest {found[name]['longest']:5.0f} ms"

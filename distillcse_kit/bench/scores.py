@@ -13,11 +13,11 @@ from distillcse_kit.laboratory import Laboratory
 
 
 def compare_students(lab: Laboratory, say: Callable[[str], None]) -> dict[str, Any]:
-    """Group-P students of teacher 0, one a seed, trained both ways with the same seeds and order of sentences.
+    """Group-P students of teacher 0, one per seed, trained both ways with the same seeds and order of sentences.
 
     Args:
         lab: profile, corpus, pairs and store.
-        say: takes each result as a line.
+        say: called with a line for each result.
 
     Returns:
         {"fast", "plain": {task: score of each seed}, "difference": {task: {"mean", "low", "high"}} of fast - plain with

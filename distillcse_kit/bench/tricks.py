@@ -1,7 +1,7 @@
 """What each trick of ``fast`` is worth alone, as ratios of the time without it to the time with it.
 
-A trick that needs another one is measured beside it: dropout masks with packing on both sides, threads with packing and
-dropout masks on both sides. So each figure is of one trick, and those of a step multiply to about that of all.
+A trick that needs another one is measured with that one on both sides: dropout masks with packing, and threads with
+packing and dropout masks. So each figure is for one trick alone, and those of a step multiply to about that of all.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ STEPS = {
 
 
 def measure_tricks(extent: Extent, say: Callable[[str], None]) -> dict[str, Any]:
-    """Measure every trick, in turns in this process, on the processor.
+    """Measure every trick in this process, on the processor, in turn with the same work without it.
 
     Args:
         extent: how long to measure.
-        say: takes each result as a line.
+        say: called with a line for each result.
 
     Returns:
         {"step": {trick: spread}, "group_p": {N: spread}, "encode": spread}, each spread as median, low, high, repeats;
@@ -62,7 +62,7 @@ def measure_tricks(extent: Extent, say: Callable[[str], None]) -> dict[str, Any]
 
 
 def group_p_ratio(n: int, repeats: int, p: float = 0.1) -> Spread:
-    """Group-P of a batch of n, sorted plainly against sorted packed."""
+    """Group-P of a batch of n: the plain sort against the packed one."""
     generator = torch.Generator().manual_seed(n)
     vectors = torch.randn(n, 192, generator=generator)
     shuffle = partial(group_p_shuffle, 0.5 + 0.5 * cosine_matrix(vectors, vectors), p, generator=generator)
@@ -70,7 +70,7 @@ def group_p_ratio(n: int, repeats: int, p: float = 0.1) -> Spread:
 
 
 def encode_ratio(extent: Extent) -> Spread:
-    """``encode`` of sentences of many lengths, not fast against fast."""
+    """``encode`` of sentences of many lengths: the plain way against the fast one."""
     text = mixed_text((extent.sentences or 4_096) // 2)
     plain, fast = (SentenceEncoder.load("micro", fast=way) for way in (False, True))
     works = [partial(encoder.encode, text, show_progress_bar=False) for encoder in (plain, fast)]

@@ -48,10 +48,10 @@ class Workshop:
     """Corpus, teachers' embeddings and trainers that the measurements share, in a temporary store.
 
     Args:
-        folder: of all that is made here.
+        folder: holds everything that is made here.
         extent: how long to measure.
         corpus: as ``load_corpus`` takes it.
-        training: changes of the training settings.
+        training: training settings to change.
     """
 
     def __init__(self, folder: Path, extent: Extent, corpus: str | Path = "builtin", **training: Any) -> None:
@@ -67,7 +67,7 @@ class Workshop:
         self.batches = [draw.choice(len(self.corpus), size, replace=False) for _ in range(8)]
 
     def embeddings(self, teachers: int) -> list[np.ndarray]:
-        """One memory-mapped file a teacher. The speed does not depend on what is in them."""
+        """One memory-mapped file per teacher. All have the same content, since it does not affect speed."""
         files = []
         for number in range(teachers):
             path = self.folder / f"teacher_{number}.npy"
@@ -90,7 +90,7 @@ class Workshop:
         return Trainer(self.store, recipe, self.corpus, self.dev, ensemble, checkpoint, switches)
 
     def steps(self, trainer: Trainer) -> Callable[[], None]:
-        """One step of the kit's loop a call, on one batch after the other."""
+        """One step of the kit's loop per call, on one batch after the other."""
         numbers = iter(range(10**9))
 
         def step() -> None:
@@ -99,7 +99,7 @@ class Workshop:
         return step
 
     def loss_alone(self, teachers: int) -> Callable[[], None]:
-        """Stored teachers' cosines, Group-P and the distillation loss with its gradient, of one batch a call."""
+        """Stored teachers' cosines, Group-P and the distillation loss with its gradient, for one batch per call."""
         trainer, rows = self.trainer(teachers), self.batches[0]
         stored = trainer.teachers
         assert stored is not None
@@ -113,13 +113,13 @@ class Workshop:
 
     @property
     def weights(self) -> int:
-        """Weights that every token is multiplied with: those of all layers but the last, which computes [CLS] alone."""
+        """Weights that every token is multiplied by: those of all layers but the last, which computes [CLS] alone."""
         body: Any = self.encoder.model.encoder
         *layers, _ = body.layer
         return sum(weight.numel() for layer in layers for weight in layer.parameters())
 
     def plain_steps(self, teachers: int = 0) -> Callable[[], None]:
-        """One step of the plain loop a call, on the same batches."""
+        """One step of the plain loop per call, on the same batches."""
         plain = PlainTraining(self.training, self.distillation, teachers)
         batches = []
         for rows in self.batches:

@@ -1,4 +1,4 @@
-"""Students of one laboratory, told apart by six knobs: those that its store has, and training those that it lacks."""
+"""A laboratory's students, described by six knobs: finding those in its store, and training the missing ones."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ Results = Mapping[Recipe, Mapping[int, float]]  # {recipe with seed 0: {seed: sc
 
 
 def knobs(recipe: Recipe) -> dict[str, Any]:
-    """The value of each knob: p is 0 where nothing is shuffled, M is 1 where each seed has a teacher of its own.
+    """The value of each knob: p is 0 where nothing is shuffled, M is 1 where each seed has its own teacher.
 
     Raises:
-        KitError: the recipe is a teacher's.
+        KitError: it is the recipe of a teacher.
     """
     wanted = recipe.distillation
     if wanted is None:
-        raise KitError("A teacher has no knobs of distillation; give a student's recipe.")
+        raise KitError("A teacher has no distillation settings; give a student's recipe.")
     return {
         "p": wanted.p if wanted.shuffle == "group_p" else 0.0,
         "student_temperature": wanted.student_temperature,
@@ -59,7 +59,7 @@ def knobs(recipe: Recipe) -> dict[str, Any]:
 
 
 def turned(recipe: Recipe, **values: Any) -> Recipe:
-    """The recipe with some knobs turned, by the names of ``SYMBOLS``; everything else stays."""
+    """The recipe with some knobs turned, named as in ``SYMBOLS``; everything else stays."""
     settings = dict(values)
     changes: dict[str, Any] = {}
     if "p" in settings:
@@ -85,7 +85,7 @@ def shipped_results(column: str = "dev") -> dict[Recipe, dict[int, float]]:
     """Students of the sweeps that ship with the kit, made on real data with the laptop profile.
 
     Args:
-        column: of the sweeps' tables: ``dev``, a task, or ``average``, the mean over the paper's tasks in them.
+        column: a column of the sweeps' tables: ``dev``, a task, or ``average`` (over the paper's tasks in the table).
 
     Raises:
         KitError: a damaged file.
@@ -97,9 +97,9 @@ def shipped_results(column: str = "dev") -> dict[Recipe, dict[int, float]]:
         if result is None or not isinstance(sweep, Sweep):
             continue
         for label, recipe in sweep.recipes(profile).items():
-            # With M = 1 an ablation gives each seed a teacher of its own; there, all seeds share the first one.
+            # An ablation with M = 1 gives each seed its own teacher; in this row all seeds share the first one.
             if label in result.table and recipe.teachers != First(1):
-                # Turning a recipe's own knobs gives all equal settings one spelling, whatever p says unused.
+                # This gives equal settings one spelling, whatever value of p they hold without using it.
                 found[turned(group_p(profile), **knobs(recipe))] = dict(enumerate(result.table[label][column]))
     return found
 
@@ -108,8 +108,8 @@ class Ablation:
     """The students of a laboratory's teachers.
 
     Args:
-        lab: its profile has all other settings, and says how many seeds a setting wants.
-        teachers: how many there are to average; None takes the profile's number.
+        lab: its profile gives all other settings, and how many seeds each setting should have.
+        teachers: how many teachers can be averaged; None takes the profile's number.
 
     Raises:
         KitError: fewer teachers than seeds.
@@ -120,8 +120,8 @@ class Ablation:
         self.teachers = lab.profile.teachers if teachers is None else teachers
         if self.teachers < lab.profile.seeds:
             raise KitError(
-                f"With M = 1 each seed has its own teacher, but there are {self.teachers} teachers for "
-                f"{lab.profile.seeds} seeds; train more teachers."
+                "With M = 1 each seed has its own teacher; "
+                f"give at least {lab.profile.seeds} teachers instead of {self.teachers}."
             )
 
     @property
@@ -139,7 +139,7 @@ class Ablation:
         return found
 
     def stored(self) -> dict[Recipe, dict[int, float]]:
-        """The dev scores of all runs in the store that are students of this kind, whoever trained them."""
+        """{recipe: {seed: dev score}} of all such students in the store, however they were trained."""
         found: dict[Recipe, dict[int, float]] = {}
         inputs = self.lab.workplace.inputs
         for path in sorted((self.lab.store.root / "runs").glob("*/run.json")):
@@ -149,7 +149,7 @@ class Ablation:
         return found
 
     def _recipe_of(self, run: Run, inputs: Inputs) -> Recipe | None:
-        """The recipe, without its seed, whose run this is; None where no setting of ours gives its key."""
+        """The recipe of a run, with seed 0; None if no setting of the knobs gives the run's key."""
         if run.distillation is None or run.seed not in self.seeds:
             return None
         count = len(run.about["teachers"])
@@ -161,5 +161,5 @@ class Ablation:
         return recipe if recipe.changed(seed=run.seed).key(inputs) == run.key else None
 
     def train(self, recipe: Recipe, seed: int, on_step: Watcher | None = None) -> float:
-        """Dev score of the student of one seed, loaded or trained now; ``on_step`` as in ``training.loop.train``."""
+        """Dev score of the student of one seed, loaded or trained now; ``on_step`` as in ``training.run.train``."""
         return self.lab.run(recipe.changed(seed=seed), progress=False, on_step=on_step).scores["dev"]

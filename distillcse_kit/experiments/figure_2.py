@@ -1,8 +1,8 @@
 """Figure 2 of the paper: the distillation loss and the dev score over training, with and without shuffling.
 
-A student's logged loss is taken with dropout, against the targets it is taught, which under Group-P are shuffled. Here
-each student is stopped every few steps, and its loss is taken without dropout against its teacher's own targets as
-well, on batches that it has read and on batches of the same corpus that it never reads.
+A student's logged loss is computed with dropout, against the targets it learns from; under Group-P these are shuffled.
+Here training pauses every few steps. The loss is then also computed without dropout, against the teacher's own targets,
+on batches that the student reads in training and on batches of the same corpus that it never reads.
 """
 
 from __future__ import annotations
@@ -23,20 +23,15 @@ from distillcse_kit.method.losses import cosine_matrix
 from distillcse_kit.training.loop import Trainer, rows_read
 from distillcse_kit.training.named_recipes import METHODS
 
-BATCHES = 4
-
-POINTS = 15
+BATCHES = 4  # of each kind
+POINTS = 15  # of each curve
 WHERE = ("read", "unread")  # batches that the student reads in training, and batches that it never reads
 # {field of ``analysis.agreement.Remaining``: its name in the table}
-QUANTITIES = {
-    "cross_entropy": "cross-entropy",
-    "shuffled": "shuffled",
-    "kl": "kl",
-}
+QUANTITIES = {"cross_entropy": "cross-entropy", "shuffled": "shuffled", "kl": "kl"}
 
 
 class WatchedTrainer(Trainer):
-    """A trainer that also logs three measures of distance to the teacher, on batches read and on batches never read."""
+    """A trainer whose history also holds the remaining loss on "read" and "unread" batches, in three kinds each."""
 
     def _log(self, step: int, recent: list[dict[str, Tensor]]) -> None:
         super()._log(step, recent)

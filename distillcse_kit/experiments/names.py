@@ -1,4 +1,4 @@
-"""The names of the sweeps, for those who only want to list them: the sweeps themselves need torch."""
+"""The names of the sweeps. They stand apart because the sweeps themselves need torch, and listing them should not."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Scores are Spearman x 100 on the test sets, in the order of the paper: STS12 to STS16, STS-B, SICK-R (``PAPER_TASKS``).
 The paper is Xu, Shao, Chen, Liu, "DistillCSE: Distilled Contrastive Learning for Sentence Embeddings", Findings of
-EMNLP 2023 (arXiv 2310.13499). Averages stand as they were printed; nothing is recomputed.
+EMNLP 2023 (arXiv 2310.13499). Averages are as printed; nothing is recomputed.
 """
 
 from __future__ import annotations

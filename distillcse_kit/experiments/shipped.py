@@ -12,9 +12,7 @@ from distillcse_kit.evaluation.statistics import seed_interval
 from distillcse_kit.store import read_json, write_json
 
 RESULTS = Path(__file__).parent.parent / "results"
-
 REAL_RUN = RESULTS / "real_laptop.json"
-
 BUILTIN_RUN = RESULTS / "builtin_laptop.json"
 
 
@@ -37,7 +35,7 @@ def shipped_run(path: Path = REAL_RUN) -> ShippedRun | None:
     """Read a shipped run (``REAL_RUN`` or ``BUILTIN_RUN``); None if this installation does not have the file.
 
     Raises:
-        KitError: the file is damaged, or it lacks the settings, the command, the table or the order of its rows.
+        KitError: the file is damaged, or its settings, command, table or order of rows is missing.
     """
     if not path.is_file():
         return None
@@ -57,7 +55,7 @@ def write_run(path: Path, run: ShippedRun) -> None:
 def markdown_table(table: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     """{row: {task: scores over seeds}} as a Markdown table.
 
-    Each cell is the mean ± half the width of the 95% interval; a single score stands without an interval.
+    Each cell is the mean ± half the width of the 95% interval; a single score has no interval.
     """
     tasks = list(next(iter(table.values())))
     lines = ["| | " + " | ".join(tasks) + " |", "|---" * (len(tasks) + 1) + "|"]

@@ -14,11 +14,12 @@ from distillcse_kit.training.recipe import First, Recipe
 
 AVERAGE = "average"
 
-Numbers = dict[str, dict[str, float]]
+Numbers = dict[str, dict[str, float]]  # {row: {column: published number}}
+Table = dict[str, dict[str, list[float]]]  # {row: {column: values over seeds}}
 
 
 class Curve(str):
-    """The label of a row that is one quantity of one setting, over the steps of training (Figure 2 of the paper).
+    """The label of a row that holds one quantity of one setting, over the steps of training (Figure 2 of the paper).
 
     It reads as "setting: where, quantity", and keeps its parts.
 
@@ -39,19 +40,16 @@ class Curve(str):
         return label
 
 
-Table = dict[str, dict[str, list[float]]]  # {row: {column: values over seeds}}
-
-
 @dataclass(frozen=True)
 class Sweep:
     """A named experiment that trains students.
 
     Attributes:
-        title: what it is in the paper, or that it is ours.
+        title: its table in the paper, or that it goes beyond the paper.
         question: what a reader wants to learn from it.
-        rows: the profile's plain distillation -> {label: recipe}; the other rows are compared with the first one.
-        published: {label: {column: the paper's number}}, where it has one.
-        every_teacher: as many seeds as there are teachers, where the profile's number would be too few to decide.
+        rows: makes {label: recipe} from the profile's plain distillation; all other rows are compared with the first.
+        published: {label: {column: the paper's number}}, where the paper has one.
+        every_teacher: run as many seeds as there are teachers, where the profile's number is too few for an answer.
     """
 
     title: str
@@ -66,7 +64,7 @@ class Sweep:
         return max(profile.seeds, profile.teachers) if self.every_teacher else profile.seeds
 
     def recipes(self, profile: Profile) -> dict[str, Recipe]:
-        """{label: recipe}, without a seed; rows that want more teachers than the profile has are left out.
+        """{label: recipe}, without a seed; rows that need more teachers than the profile has are left out.
 
         Raises:
             KitError: fewer than two rows.
@@ -101,9 +99,9 @@ class Analysis:
     """A named experiment that looks at the students of the main table, or watches them train.
 
     Attributes:
-        title, question, published: as of a ``Sweep``.
-        compute: {row: {column: values over seeds}}; rows as long as the first one are compared with it.
-        last: only the last column is worth a table: the others are steps on the way.
+        title, question, published: as for a ``Sweep``.
+        compute: makes the table; rows with as many values as the first one are compared with it.
+        last: show only the last column in tables; the others are earlier steps of training.
     """
 
     title: str

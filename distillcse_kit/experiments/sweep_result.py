@@ -36,7 +36,7 @@ class SweepResult:
 
     Attributes:
         name: of the sweep.
-        key: of all settings it hangs on, see ``sweep_key``.
+        key: of all settings that it depends on, see ``sweep_key``.
         settings: ``Laboratory.describe()``.
         made: {"date", "versions"}.
         table: {label: {task or column: values over seeds}}.
@@ -50,7 +50,7 @@ class SweepResult:
 
     @property
     def columns(self) -> list[str]:
-        """Those worth a table: of scores dev and the average or the headline, of steps the last, else all."""
+        """The columns to show: dev and the average (or the headline) of scores, the last of steps, else all."""
         found = list(next(iter(self.table.values())))
         if sweep_named(self.name).last:
             return found[-1:]
@@ -59,7 +59,7 @@ class SweepResult:
         return list(dict.fromkeys(("dev", AVERAGE if AVERAGE in found else self.settings["headline"])))
 
     def baseline(self, label: str) -> str:
-        """The row that a row is compared with: the first one, or of curves the first one of the same quantity."""
+        """The row that a row is compared with: the first one, or for a curve the first one of the same quantity."""
         if not isinstance(label, Curve):
             return next(iter(self.table))
         return next(
@@ -69,7 +69,7 @@ class SweepResult:
         )
 
     def compared(self, column: str) -> dict[str, Comparison]:
-        """{label: difference from its baseline}, paired by seed, with p-values after Holm; of equally long rows."""
+        """{label: comparison with its baseline}, paired by seed, after Holm; rows of another length are left out."""
         values = {label: row.get(column, []) for label, row in self.table.items()}
         pairs = {label: (values[label], values[self.baseline(label)]) for label in values}
         return compare_differences(
@@ -81,7 +81,7 @@ class SweepResult:
         )
 
     def lines(self, column: str) -> list[str]:
-        """The table as text: mean with its interval, the difference from its baseline, whether it is significant."""
+        """The table as text: mean with interval, difference from the baseline, and whether it is significant."""
         found, compared = [], self.compared(column)
         width = 2 + max(len(label) for label in self.table)
         for label, row in self.table.items():
@@ -100,22 +100,21 @@ class SweepResult:
         baseline, *_ = self.table
         clear = [f"{label} ({one.difference.mean:+.2f})" for label, one in compared.items() if one.decided]
         seeds = len(self.table[baseline][column])
+        show = "1 seed shows" if seeds == 1 else f"{seeds} seeds show"
         together = f", corrected for {len(compared)} comparisons" if len(compared) > 1 else ""
         than = baseline.setting if isinstance(baseline, Curve) else baseline
         shown = f"a significant difference from {than} for {', '.join(clear)}" if clear else None
-        first = (
-            f"{column}: {seeds} seeds show {shown or f'no significant difference from {than}'} (5% level{together})."
-        )
+        first = f"{column}: {show} {shown or f'no significant difference from {than}'} (5% level{together})."
         if seeds < 2:
             return first
-        # Rows scatter differently: what can be seen in each of them is decided by the one that scatters most.
+        # Rows scatter differently; the one that scatters most decides what would show in every one of them.
         visible = max(detectable_difference(one.difference.standard_deviation, seeds) for one in compared.values())
         return (
-            f"{first} Tested alone, each row would show a true difference of {visible:.2f} at least four times in five."
+            f"{first} Tested alone, any row would show a true difference of {visible:.2f} at least four times in five."
         )
 
     def tidy(self) -> pd.DataFrame:
-        """A row for each setting, task or column, and seed: columns setting, task, seed, value."""
+        """One row per setting, task (or column) and seed: columns setting, task, seed, value."""
         return pd.DataFrame(
             [
                 {"setting": label, "task": task, "seed": seed, "value": score}
@@ -126,7 +125,7 @@ class SweepResult:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Rows as a list, for JSON objects have no order here."""
+        """As plain values; rows are a list, because the store's JSON sorts the keys of objects."""
         rows = [
             _label_as_json(label) | {"columns": list(row), "values": list(row.values())}
             for label, row in self.table.items()
@@ -135,7 +134,7 @@ class SweepResult:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> SweepResult:
-        """What ``as_json`` wrote. KeyError or TypeError if it is something else."""
+        """Read what ``as_json`` gave; KeyError or TypeError if it is something else."""
         table = {
             _label_from_json(row): dict(zip(row["columns"], row["values"], strict=True)) for row in content["table"]
         }
@@ -153,14 +152,14 @@ def _label_from_json(row: dict[str, Any]) -> str:
 
 
 def sweep_key(name: str, profile: Profile) -> str:
-    """A key of all settings, not of the data: a result with another key was made with other settings than today's."""
+    """A key of all settings, not of the data. A result with another key was made with other settings."""
     sweep = sweep_named(name)
     counts = {"teachers": profile.teachers, "seeds": sweep.seeds(profile), "sentences": profile.sentences}
     return key_of([name, teacher(profile).settings(), counts, sweep.content(profile)])
 
 
 def with_average(table: Table) -> Table:
-    """The table with one more column, if it has several of the paper's seven tasks: each seed's mean over them."""
+    """The table with one more column, each seed's mean over the paper's tasks in it, if it has at least two of them."""
     tasks = [task for task in PAPER_TASKS if task in next(iter(table.values()))]
     if len(tasks) < 2:
         return table
@@ -171,7 +170,7 @@ def with_average(table: Table) -> Table:
 
 
 def run_sweep(lab: Laboratory, name: str) -> SweepResult:
-    """Compute a sweep: what the store has is loaded, the rest is trained.
+    """Compute a sweep. What the store already has is loaded; the rest is trained.
 
     Raises:
         KitError: unknown sweep, or what its ``compute`` raises.
@@ -199,6 +198,6 @@ def shipped_sweep(name: str) -> SweepResult | None:
 
 
 def sweep_result(lab: Laboratory, name: str, recompute: bool = False) -> SweepResult:
-    """The shipped result, or, on request and where none ships, this laboratory's own."""
+    """The shipped result; this laboratory's own on request, or if none ships."""
     shipped = None if recompute else shipped_sweep(name)
     return shipped or run_sweep(lab, name)

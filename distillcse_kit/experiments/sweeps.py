@@ -1,6 +1,6 @@
 """The paper's tables and Figure 2 as named experiments, most of them lists of settings trained with the same seeds.
 
-A sweep is resumed, never repeated: its runs are in the store under the keys of their recipes, whatever made them.
+A sweep never repeats work: the store keeps runs under the keys of their settings, whatever command made them.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ SWEEPS: dict[str, Sweep | Analysis] = {
     ),
     "figure2": Analysis(
         "Figure 2: loss and dev score over training",
-        "Does a student go on learning its teacher's own batches after it has stopped learning anything else?",
+        "Does a student keep fitting its training batches after it has stopped learning anything else?",
         figure_2,
         last=True,
     ),
@@ -137,7 +137,7 @@ SWEEPS: dict[str, Sweep | Analysis] = {
     ),
     "table9": Analysis(
         "Table 9: what is left of the distillation loss",
-        "How much better does a student imitate on sentences that it was trained on than on others?",
+        "How much better does a student imitate its teacher on its training sentences than on others?",
         table_9,
         {
             "vanilla distillation": {"training": 1.3058, "test": 6.5503},
@@ -147,14 +147,14 @@ SWEEPS: dict[str, Sweep | Analysis] = {
     ),
     "smoothing": Sweep(
         "Beyond the paper: smoothing or noise?",
-        "Group-P replaces a group's targets by a random order of them, the group mean by their mean, which is what "
+        "Group-P puts a group's targets in random order. The group mean replaces them by their mean, which is what "
         "Group-P gives on average. Does the noise add anything to the smoothing?",
         smoothing,
         every_teacher=True,
     ),
     "cut": Sweep(
         "Beyond the paper: where the groups are cut",
-        "Groups are cut by the softmax at temperature 1. What if it were the teacher's own temperature?",
+        "Groups are cut by the softmax at temperature 1. What changes at the teacher's own temperature?",
         cuts,
         every_teacher=True,
     ),
@@ -167,7 +167,7 @@ SWEEPS: dict[str, Sweep | Analysis] = {
 
 
 def sweep_named(name: str) -> Sweep | Analysis:
-    """The sweep of that name; KitError naming the choices if there is none."""
+    """The sweep with that name; a KitError lists the choices if there is none."""
     if name not in SWEEPS:
         raise KitError(f"Unknown sweep {name!r}; choose one of {', '.join(SWEEPS)}.")
     return SWEEPS[name]

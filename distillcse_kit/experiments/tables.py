@@ -15,12 +15,14 @@ from distillcse_kit.training.recipe import Own
 from distillcse_kit.training.run import Run
 
 RAW = "raw teacher ensemble"
+# {field of ``analysis.agreement.Remaining``: its name in Table 9}
+_NAMES = {"cross_entropy": "cross-entropy", "shuffled": "shuffled cross-entropy", "kl": "KL"}
 
 
 def table_5(lab: Laboratory) -> Table:
     """Is an ensemble as good as its student? The raw ensemble is the teachers' mean cosine of each pair.
 
-    There is one raw ensemble, so one score of it; students have one each seed. Columns are dev and the test tasks.
+    There is one raw ensemble and so one score; students have one score per seed. Columns are dev and the test tasks.
     """
     teachers = lab.teachers()
     tasks = {"dev": lab.dev, **lab.tests}
@@ -51,11 +53,11 @@ def table_8(lab: Laboratory) -> Table:
 
 
 def table_9(lab: Laboratory, batches: int = 4) -> Table:
-    """What is left of the distillation loss, in nats, with dropout off, on three kinds of sentences.
+    """What is left of the distillation loss after training, in nats, without dropout, on three kinds of sentences.
 
-    "read": sentences of the corpus that the run was trained on; "unread": sentences of the same corpus that it was not
-    (left out where it read all); "dev": sentences of the dev pairs, of another kind. For each the cross-entropy
-    against the teacher's own targets, against shuffled ones, and the KL, which can be compared between teachers.
+    "read": the corpus's sentences that the run was trained on. "unread": the corpus's other sentences (no column if the
+    run read all). "dev": sentences of the dev pairs, which are of another kind. Each has the cross-entropy against the
+    teacher's own targets, the one against shuffled targets, and the KL, which can be compared between teachers.
     """
     teachers = lab.teachers()
     found: Table = {}
@@ -75,11 +77,8 @@ def table_9(lab: Laboratory, batches: int = 4) -> Table:
     return found
 
 
-_NAMES = {"cross_entropy": "cross-entropy", "shuffled": "shuffled cross-entropy", "kl": "KL"}
-
-
 def _sentences(lab: Laboratory, run: Run, batches: int) -> dict[str, list[str]]:
-    """Sentences for ``batches`` whole batches of each kind, those of the corpus by the run's own order of data."""
+    """Sentences of each kind for at most ``batches`` batches; the run's own order of data says which it has read."""
     settings, draw = lab.profile.training, np.random.default_rng(run.seed)
     wanted, n = batches * settings.batch_size, len(lab.corpus)
     read = np.unique(rows_read(n, settings, run.seed))

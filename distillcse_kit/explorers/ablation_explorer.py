@@ -1,4 +1,4 @@
-"""Stored students along one knob, with intervals and marks; what is not stored is trained in the background."""
+"""Stored students along one knob, with intervals and marks; missing ones can be trained in the background."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ from distillcse_kit.explorers.sheet import Sheet
 from distillcse_kit.training.loop import Cancelled, Progress, Watcher
 from distillcse_kit.training.recipe import Recipe
 
-REPAINT_SECONDS = 0.5  # between two pictures of a training, so that it is not kept from its work
+REPAINT_SECONDS = 0.5  # between two pictures, so that drawing does not hold up training
 
 Trainer = Callable[[Recipe, int, Watcher], float]
 
 
 class AblationExplorer(Explorer):
-    """A table of stored results that is turned along any of its six knobs, around a chosen setting.
+    """Stored results along any one of six knobs, compared with a chosen setting.
 
     Args:
         results: {recipe: {seed: score}}, as ``ablation.Ablation.stored`` gives it.
         start: the recipe chosen at first; None takes the first of the results.
-        trainer: trains one seed of a recipe and returns its score, as ``ablation.Ablation.train`` does, calling what
-            watches it after every step; None: there are no buttons.
+        trainer: trains one seed of a recipe and returns its score, as ``ablation.Ablation.train`` does; it calls
+            its watcher after every step. None shows no buttons.
         seeds: of a complete setting; None takes those that occur in the results.
         choices: {knob: values that can be chosen}; those of the results are added. None takes ``ablation.CHOICES``
-            if there is a trainer, and else no others.
+            if there is a trainer, and otherwise adds none.
         scored_on: name of the pairs.
 
     Raises:
-        KitError: neither results nor a start were given, or a trait is set to what is no choice.
+        KitError: neither results nor a start were given, or a trait is set to a value that is not a choice.
     """
 
     title = "Ablations: what does one knob change?"
-    first = "choose along which knob to look, then move that knob: the other rows are compared with the chosen one."
+    first = "choose the knob to look along, then move it: the other rows are compared with the chosen one."
     look = (
-        "a difference whose 95% interval leaves out 0; a star if it is still significant after Holm's correction for "
-        "all rows."
+        "a difference whose 95% interval leaves out 0; a star means that it is still significant after Holm's "
+        "correction for all rows."
     )
 
     along = traitlets.Unicode("p", help="the knob whose values are the rows, a name of ``ablation.SYMBOLS``")
-    p = traitlets.Float(help="of Group-P, 0: not shuffled")
+    p = traitlets.Float(help="p of Group-P; 0 does not shuffle")
     student_temperature = traitlets.Float(help="tau_s")
     teacher_temperature = traitlets.Float(help="tau_t")
     weight = traitlets.Float(help="lambda")
@@ -79,7 +79,7 @@ class AblationExplorer(Explorer):
         self.worker = Worker()
         self.message = ""
         self._training: Recipe | None = None
-        self._last: tuple[str, Progress] | None = None  # the seed in training, and how far it is
+        self._last: tuple[str, Progress] | None = None  # the seed in training, and its progress
         self._curves: dict[int, list[dict[str, float]]] = {}
         self._repainted = self._began = 0.0
         self._sheet = Sheet(
@@ -131,11 +131,11 @@ class AblationExplorer(Explorer):
 
     @property
     def missing(self) -> list[int]:
-        """Seeds of the chosen setting that are not stored."""
+        """Seeds of the chosen setting without a stored result."""
         return [seed for seed in self.seeds if seed not in self.results.get(self.chosen, {})]
 
     def rows(self) -> dict[Any, dict[int, float]]:
-        """{value of the knob looked along: {seed: score}} of what is stored and else agrees with the chosen setting."""
+        """{value of the knob looked along: {seed: score}} of the results that have all other knobs as chosen."""
         fixed = {name: getattr(self, name) for name in SYMBOLS if name != self.along}
         found = {
             knobs(recipe)[self.along]: scores
@@ -154,10 +154,10 @@ class AblationExplorer(Explorer):
         rows = {shown(self.along, value): scores for value, scores in self.rows().items()}
         baseline = shown(self.along, knobs(self.chosen)[self.along])
         compared = compare_by_seed(rows, baseline) if baseline in rows else {}
-        than = "no result for the chosen one" if baseline not in rows else "minus the chosen one"
-        left.set_title(f"{self.scored_on} along {SYMBOLS[self.along]}; {than}")
+        than = "; no result for the chosen one" if baseline not in rows else ", minus the chosen one"
+        left.set_title(f"{self.scored_on} along {SYMBOLS[self.along]}{than}")
         draw_differences(left, rows, baseline, compared)
-        waiting = "the first dev score is still to come" if self._training else "what is trained here appears here"
+        waiting = "no dev score yet" if self._training else "training started here appears here"
         for ax in right:
             draw_dev_scores(ax, self._curves, self._last[1].steps if self._last else 0, waiting)
         table = comparison_table(SYMBOLS[self.along], rows, baseline, compared)
@@ -167,7 +167,8 @@ class AblationExplorer(Explorer):
         scores = self.results.get(self.chosen, {})
         lines = [f"Chosen: {as_text(self.chosen)}."]
         if scores:
-            lines.append(f"Stored: {seed_interval(list(scores.values()))} on {self.scored_on}, {len(scores)} seeds.")
+            count = f"{len(scores)} seed{'s' * (len(scores) > 1)}"
+            lines.append(f"Stored: {seed_interval(list(scores.values()))} on {self.scored_on}, {count}.")
         if self.missing:
             how = "; choose another value" if self.trainer is None else "" if self._training else "; press Train"
             lines.append(f"No result is stored for {len(self.missing)} of its {len(self.seeds)} seeds{how}.")
@@ -188,42 +189,42 @@ class AblationExplorer(Explorer):
         dev = f", dev {progress.history[-1]['dev']:.2f}" if progress.history else ""
         return [
             f"Training {as_text(self._training)}: {where}, step {progress.step} of {progress.steps}, "
-            f"loss {progress.losses['loss']:.3f}{dev}; in all about {duration(self.seconds_left)} left."
+            f"loss {progress.losses['loss']:.3f}{dev}; about {duration(self.seconds_left)} left in all."
         ]
 
     @property
     def seconds_left(self) -> float:
-        """Of all seeds in training, at the pace so far."""
+        """For all seeds in training, at the pace so far."""
         done, total = self.progress.value, self.progress.max
         return (time.monotonic() - self._began) / max(done, 1) * (total - done)
 
     # Training in the background
 
     def train(self) -> None:
-        """Begin to train what is missing of the chosen setting; the page goes on answering.
+        """Start training the missing seeds of the chosen setting. The page still answers meanwhile.
 
         Raises:
-            KitError: there is nothing to train with, nothing missing, or a training already.
+            KitError: there is no trainer, no seed is missing, or something is being trained already.
         """
         if self.trainer is None:
-            raise KitError("No laboratory was given that could train; pass Ablation(lab, teachers).train as trainer.")
+            raise KitError("There is no trainer; pass Ablation(lab, teachers).train as trainer.")
         if not self.missing:
-            raise KitError("This setting is stored with all its seeds; choose another one.")
+            raise KitError("All seeds of this setting are stored already; choose another one.")
         if self._training is not None:
             raise KitError("Something is being trained already; wait for it, or cancel it.")
-        self.worker.wait()  # the last one has said its last word, and is about to end
+        self.worker.wait()  # the last training is done, and its thread is about to end
         self._training, self._last, self._curves, self.message = self.chosen, None, {}, ""
         self.progress.value, self.progress.layout.display, self._began = 0, "", time.monotonic()
         self._refresh()
         self.worker.start(partial(self._work, self.chosen, self.missing, self.trainer))
 
     def cancel(self) -> None:
-        """Ask the training to stop after its present step; seeds that are finished stay."""
+        """Ask the training to stop after its present step; finished seeds are kept."""
         self.worker.cancel()
         self._refresh()
 
     def _work(self, recipe: Recipe, missing: Sequence[int], trainer: Trainer) -> None:
-        """In the worker's thread: whatever happens here must be seen."""
+        """Runs in the worker's thread, so every error must be shown."""
         failure: Exception | None = None
         try:
             for number, seed in enumerate(missing):

@@ -1,4 +1,4 @@
-"""What the explorer of ablations shows: differences from the chosen row, dev scores in training, and the table."""
+"""What the ablation explorer shows: differences from the chosen row, dev scores in training, and the table."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Rows = Mapping[str, Mapping[int, float]]  # {row: {seed: score}}
 
 
 def draw_differences(ax: Axes, rows: Rows, baseline: str, compared: Mapping[str, Comparison]) -> None:
-    """A row a value: its difference from the baseline's scores of the same seeds; the scores if there is no baseline.
+    """One row per value: its differences from the baseline with the same seed, or its scores if there is no baseline.
 
-    What is tested is the difference of the same seed: bars of the scores may overlap where it is plain.
+    The test is of these differences. Bars of the scores themselves may overlap even where every seed gains.
 
     Args:
         ax: to draw into. rows: {label: {seed: score}}. baseline: the chosen row, which may be missing.
@@ -27,7 +27,7 @@ def draw_differences(ax: Axes, rows: Rows, baseline: str, compared: Mapping[str,
     ax.set_axis_on()
     if not rows:
         ax.set_axis_off()
-        ax.text(0.5, 0.5, "nothing is stored here", transform=ax.transAxes, ha="center")
+        ax.text(0.5, 0.5, "no results are stored here", transform=ax.transAxes, ha="center")
         return
     decided = {label for label, comparison in compared.items() if comparison.decided}
     for place, (label, scores) in enumerate(rows.items()):
@@ -55,13 +55,13 @@ def draw_differences(ax: Axes, rows: Rows, baseline: str, compared: Mapping[str,
 
 
 def draw_dev_scores(ax: Axes, curves: Mapping[int, Sequence[Mapping[str, float]]], steps: int, waiting: str) -> None:
-    """Dev scores of the seeds in training, a line a seed.
+    """Dev scores of the seeds in training, one line per seed.
 
     Args:
         ax: to draw into. curves: {seed: rows of its history}. steps: of one run.
-        waiting: said as long as there is no score.
+        waiting: text to show until there is a score.
     """
-    ax.set_title("dev score in training")
+    ax.set_title("dev score during training")
     for number, (seed, history) in enumerate(curves.items()):
         colour, line = PALETTE[number % len(PALETTE)], LINES[number % len(LINES)]
         at, scores = [row["step"] for row in history], [row["dev"] for row in history]
@@ -90,9 +90,9 @@ def comparison_table(symbol: str, rows: Rows, baseline: str, compared: Mapping[s
             difference, adjusted = compared[label].difference, compared[label].adjusted
             interval = "" if difference.n == 1 else f" [{difference.low:+.2f}, {difference.high:+.2f}]"
             alone = difference.low > 0 or difference.high < 0
-            mark = "*" if compared[label].decided else "alone, but not after Holm" if alone else "not significant"
+            mark = "*" if compared[label].decided else "only before correction" if alone else "not significant"
             cells += [f"{difference.mean:+.2f}{interval}", f"{adjusted:.3f}", mark]
         elif compared:
-            cells += ["the chosen one" if label == baseline else "no common seed", "", ""]
+            cells += ["the chosen one" if label == baseline else "no seed in common", "", ""]
         table.append(cells)
     return table

@@ -1,4 +1,4 @@
-"""The laboratory, where notebooks, command and explorers get their teachers, students and scores."""
+"""Where notebooks, commands and explorers get teachers, students and scores."""
 
 from distillcse_kit.laboratory.laboratory import Laboratory
 

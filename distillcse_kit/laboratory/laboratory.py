@@ -33,20 +33,8 @@ class Laboratory(Material):
 
         corpus --> teachers (Eq 1) --> cosines, averaged (Eq 7), shuffled (Eq 5, 6) --> students (Eq 2, 3) --> scores
 
-    ========  ======================================================  ======================================
-    Input     Meaning                                                 Default
-    ========  ======================================================  ======================================
-    profile   how much work: "smoke", "laptop", "paper", or your own  "laptop"
-    data_dir  folder with STS sets, and perhaps a corpus              the built-in sentences and pairs
-    corpus    "builtin", a file, a folder or a hub name               that of data_dir, or the built-in one
-    base      encoder that all training starts from                   the profile's
-    store     folder that keeps everything computed                   DISTILLCSE_STORE, or the user's cache
-    ========  ======================================================  ======================================
-
-    All its methods take settings in the same way: by the names that ``TrainingSettings`` and ``DistillationSettings``
-    give them, such as ``lab.students("group_p", p=0.2, steps=300)``.
-
-    When to use it: for whole experiments. For a single loss or shuffle, take the functions of ``method``.
+    ========  ======================================================  ===============================
+    When to use it: for whole experiments. For a single loss or shuffle, use the functions of ``method``.
 
     Reference: Xu et al., DistillCSE (Findings of EMNLP 2023), Eq 1 to 7; Table 4 is ``main_table``.
 
@@ -72,9 +60,9 @@ class Laboratory(Material):
 
         Args:
             name: "teacher", "vanilla", "group_p", "group_mean", "components" or "distillcse".
-            seed: of the run.
-            teachers: ``Own()``, ``First(m)``, ``These(...)``, or runs; None takes those of the named recipe.
-            settings: changes, by the names of ``TrainingSettings`` and ``DistillationSettings``, such as p=0.2.
+            seed: seed of the run.
+            teachers: ``Own()``, ``First(m)``, ``These(...)``, or runs; None takes the named recipe's own.
+            settings: fields of ``TrainingSettings`` and ``DistillationSettings`` to change, such as p=0.2.
 
         Raises:
             KitError: an unknown name or setting, or a value out of range.
@@ -119,8 +107,8 @@ class Laboratory(Material):
 
         Args:
             name: "vanilla", "group_p", "group_mean", "components" or "distillcse".
-            teachers: runs that teach instead of the recipe's own teachers: all of them where the recipe averages;
-                otherwise seed s learns from the s-th.
+            teachers: runs that replace the recipe's own teachers. Where the recipe averages, all of them teach;
+                otherwise seed s learns from run s.
             settings: as in ``recipe``.
 
         Raises:
@@ -132,7 +120,8 @@ class Laboratory(Material):
             own = isinstance(recipes[0].teachers, Own)
             if own and len(teachers) < len(recipes):
                 raise KitError(
-                    f"{METHODS[name]} needs a teacher for each seed: {len(recipes)} seeds, {len(teachers)} teachers."
+                    f"{METHODS[name]} needs a teacher for each seed; "
+                    f"give {len(recipes)} teachers instead of {len(teachers)}."
                 )
             recipes = [
                 recipe.changed(teachers=_as_teachers([teachers[recipe.seed]] if own else teachers))
@@ -144,7 +133,7 @@ class Laboratory(Material):
         """Iterative self-training (Eq 4): the students of one round are the teachers of the next.
 
         Args:
-            count: of rounds; None takes the profile's number.
+            count: number of rounds; None takes the profile's number.
             settings: as in ``recipe``.
 
         Returns:
@@ -199,7 +188,7 @@ class Laboratory(Material):
         return batches @ batches.transpose(1, 2)
 
     def scores(self, runs: Sequence[Run | SentenceEncoder]) -> dict[str, list[float]]:
-        """{"dev" and each test task: the runs' scores in their order}."""
+        """{"dev" and each test task: scores in the order of ``runs``}."""
         if self.profile.parallel:
             score_all([run for run in runs if isinstance(run, Run)], list(self.tests.values()))
         return {task: [self.score(run, task) for run in runs] for task in ("dev", *self.tests)}

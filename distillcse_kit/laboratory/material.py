@@ -24,7 +24,8 @@ class Material:
         profile, data_dir, corpus, base, store: as for ``Laboratory``.
 
     Attributes:
-        profile, store: as given. real: whether the pairs are real STS sets rather than the built-in ones.
+        profile, store: as given.
+        real: whether the pairs are real STS sets rather than the built-in ones.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Material:
 
     @cached_property
     def tests(self) -> dict[str, SentencePairs]:
-        """The pairs that scores are reported on, by task: the paper's sets found in the data, or the built-in ones.
+        """The test pairs by task: those of the paper's seven sets that were found, or the built-in ones.
 
         The kit pairs, written by hand, are always among them.
         """

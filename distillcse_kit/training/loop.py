@@ -1,8 +1,8 @@
 """The one training loop of teachers and students: precision, dev score, best checkpoint, resume, progress.
 
 A batch is N sentences drawn without replacement from the corpus, whatever their lengths.
-What a run does is decided by its settings alone, and its folder is named by their key: a run is resumed only by a
-start with exactly the same settings, data and kit format.
+Settings, data and kit format decide all that a run does, and their key names its folder. So a run is resumed only with
+exactly the same settings, data and kit format.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CHECKPOINT_SECONDS = 30.0
 
 
 class Cancelled(Exception):
-    """Raised by whoever watches a run, to stop it between two steps; a later start goes on from its last checkpoint."""
+    """Raised in ``on_step`` to stop a run between two steps; a later start goes on from its last checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Progress:
     """How far a run is.
 
     Attributes:
-        step, steps: done, and of how many.
+        step, steps: steps done, and steps in all.
         losses: of this step, by name: "loss" and its parts.
         history: rows of the dev scores so far, as in ``Run.history``.
     """
@@ -64,7 +64,7 @@ Watcher = Callable[[Progress], None]
 
 
 def batch_rows(n: int, settings: TrainingSettings, seed: int) -> Iterator[np.ndarray]:
-    """The rows of each step's sentences: every epoch a new random order, its last batch perhaps smaller."""
+    """The rows of each step's sentences. Every epoch has a new random order; its last batch may be smaller."""
     order_of = np.random.default_rng((seed, n))
     step = 0
     while True:
@@ -87,7 +87,7 @@ class Trainer:
     Args:
         store, recipe, corpus, dev, teachers: as for ``train``.
         checkpoint: the file that an interrupted run goes on from.
-        switches: which faster ways are taken; None follows the recipe's ``fast``.
+        switches: which shortcuts of ``fast`` are on; None follows the recipe's ``fast``.
     """
 
     def __init__(
@@ -130,9 +130,9 @@ class Trainer:
 
     @contextmanager
     def _torchs_dropout(self) -> Iterator[None]:
-        """Inside, torch's global generator is the run's; afterwards it is the reader's again, as it was.
+        """Inside, torch's global generator belongs to the run; afterwards it is as the reader left it.
 
-        With dropout of our own nothing is drawn from it, and it is left alone even during the run.
+        The kit's own dropout draws nothing from it, and then it is left alone even during the run.
         """
         if self.own_dropout:
             yield
@@ -143,7 +143,7 @@ class Trainer:
             yield
 
     def fit(self, label: str | None, on_step: Watcher | None = None) -> SentenceEncoder:
-        """Run all steps; the encoder with the weights of the best dev score."""
+        """Run all steps and return the encoder with the weights of the best dev score."""
         with self._torchs_dropout():
             self._fit(label, on_step)
         encoder = self.trainee.encoder
@@ -220,7 +220,7 @@ class Trainer:
         save_checkpoint(self.checkpoint, tensors, self.optimiser, state)
 
     def _resume(self) -> int:
-        """Go on from the checkpoint if there is a whole one: the number of steps already done, else 0."""
+        """Go on from the checkpoint if there is an intact one; return the number of steps already done, else 0."""
         if not (found := load_checkpoint(self.checkpoint, self.optimiser, ("trainee", "best", "generators"))):
             return 0
         tensors, state = found
@@ -238,7 +238,7 @@ class Trainer:
 
 
 class DevEncoder:
-    """The encoder as the dev score wants it: in the precision of training, and one set of sentences tokenised once."""
+    """The encoder for dev scores: it computes in the precision of training and tokenises the sentences only once."""
 
     def __init__(self, encoder: SentenceEncoder, settings: TrainingSettings) -> None:
         self.encoder, self.settings = encoder, settings

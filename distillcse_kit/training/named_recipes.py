@@ -15,9 +15,9 @@ from distillcse_kit.config import (
 )
 from distillcse_kit.training.recipe import First, Recipe
 
-TEACHERS_OF_THE_CODE = 16  # as many as the authors' script lists; the paper does not say how many its main table has
+TEACHERS_OF_THE_CODE = 16  # as many as the authors' script lists; the paper's main table does not say how many it has
 
-# DistillCSE as the paper's text describes it, and as its authors' script runs it.
+# DistillCSE as the paper describes it, and as its authors' script runs it.
 PRESETS: dict[str, Recipe] = {
     "paper": Recipe(PAPER_TRAINING, PAPER_DISTILLATION, First(TEACHERS_OF_THE_CODE)),
     "authors-code": Recipe(
@@ -27,7 +27,7 @@ PRESETS: dict[str, Recipe] = {
     ),
 }
 
-# The students of the main table, by the name that commands and notebooks use, with the name that tables show.
+# The students of the main table: {name in commands and notebooks: name in tables}.
 METHODS: dict[str, str] = {
     "vanilla": "vanilla distillation",
     "group_p": "+ Group-P",
@@ -78,20 +78,20 @@ _MAKERS: dict[str, Callable[[Profile], Recipe]] = {
 
 
 def recipe_named(name: str, profile: Profile) -> Recipe:
-    """The recipe of that name with a profile's settings: "teacher", or a key of ``METHODS``.
+    """The recipe with that name and a profile's settings: "teacher", or a key of ``METHODS``.
 
     Raises:
-        KitError: there is none of that name; the sentence lists them.
+        KitError: an unknown name; the message lists the known ones.
     """
     choose("recipe", name, tuple(_MAKERS))
     return _MAKERS[name](profile)
 
 
 def preset_named(name: str) -> Recipe:
-    """The preset of that name: "paper" or "authors-code".
+    """The preset with that name: "paper" or "authors-code".
 
     Raises:
-        KitError: there is none of that name; the sentence lists them.
+        KitError: an unknown name; the message lists the known ones.
     """
     choose("preset", name, tuple(PRESETS))
     return PRESETS[name]

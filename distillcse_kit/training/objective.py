@@ -25,7 +25,7 @@ ALL_ON = Switches()
 
 @dataclass(frozen=True)
 class Draws:
-    """The generators that one run draws from, and nobody else: what a reader's cell draws meanwhile changes no run.
+    """One run's own generators. Whatever a reader's cell draws meanwhile, the run stays the same.
 
     Attributes:
         shuffling: permutes the teacher's logits, and draws the hinge's pairs.
@@ -43,7 +43,8 @@ class Draws:
 
         Args:
             seed: of the run.
-            started: where dropout and words go on from, for weights were drawn from it; None starts at the seed.
+            started: the generator that the weights were drawn from; dropout and words go on from its state. None starts
+                them at the seed.
         """
         found = cls(*(torch.Generator().manual_seed(seed) for _ in range(3)))
         if started is not None:
@@ -56,7 +57,7 @@ class Draws:
         return {name: generator.get_state() for name, generator in vars(self).items()}
 
     def set_states(self, states: dict[str, Tensor]) -> None:
-        """Go on from a checkpoint."""
+        """Restore the states of a checkpoint."""
         for name, generator in vars(self).items():
             generator.set_state(states[name])
 
@@ -64,7 +65,7 @@ class Draws:
 def shuffled(
     teacher_cosines: Tensor, settings: DistillationSettings, generator: torch.Generator, fast: bool = True
 ) -> Tensor:
-    """The teacher's logits [N, N] as the settings want them: shuffled, smoothed, or unchanged."""
+    """The teacher's logits [N, N] as the settings ask: shuffled, smoothed, or unchanged."""
     if settings.shuffle == "group_p":
         return group_p_shuffle(teacher_cosines, settings.p, settings.group_temperature, generator, fast)
     if settings.shuffle == "group_mean":
@@ -78,7 +79,7 @@ def shuffled(
 
 
 class Trainee(nn.Module):
-    """An encoder with what it needs in training only: the head, and a masked-LM head if that loss is wanted."""
+    """An encoder with what only training needs: the head, and a masked-LM head if that loss is on."""
 
     def __init__(self, settings: TrainingSettings, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -88,12 +89,12 @@ class Trainee(nn.Module):
             self.head = TrainingHead(self.encoder.width, generator)
         self.masked_lm: nn.Module | None = None
         if settings.mlm_weight:
-            # Some models come without the head's weights. They are drawn here, and the reader's random state is kept.
+            # Some models come without the head's weights. Drawing them must not change the reader's random numbers.
             with torch.random.fork_rng(devices=[]):
                 if generator is not None:
                     torch.set_rng_state(generator.get_state())
                 self.masked_lm = load_masked_lm(settings.base)
-            # One body, two heads: the masked-LM loss must train the very encoder that is being trained.
+            # One body, two heads: the masked-LM loss must train this same encoder.
             setattr(self.masked_lm, self.masked_lm.base_model_prefix, self.encoder.model)
 
     def forward(self, batch: dict[str, Tensor]) -> Tensor:
@@ -113,15 +114,15 @@ class Trainee(nn.Module):
         masked = {"input_ids": inputs, "attention_mask": batch["attention_mask"]}
         with mask_stream(int(torch.randint(2**63 - 1, (), generator=generator))):
             logits = self._words(masked).float()
-        # The sum over hidden tokens by their number: a batch without any gives 0, not nan.
+        # The sum over hidden tokens, divided by their number or 1: a batch without any gives 0, not nan.
         total = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum")
         return total / hidden.sum().clamp(min=1)
 
     def _words(self, batch: dict[str, Tensor]) -> Tensor:
         """Logits over the vocabulary at each place, [N, L, V].
 
-        ``transformers``' own forward pass draws the dropout of attention from torch's global generator; with dropout of
-        our own, the encoder's states come from ours.
+        ``transformers``' own forward pass draws the dropout of attention from torch's global generator. With the
+        kit's own dropout, the encoder's states come from the kit's own forward pass.
         """
         model = self.masked_lm
         if not has_cheap_dropout(self.encoder.model):
@@ -145,14 +146,14 @@ def batch_losses(
 
     Args:
         trainee: in training mode.
-        batch: token ids and mask, [N, L] each. rows: [N], where its sentences stand in the corpus.
+        batch: token ids and mask, [N, L] each. rows: [N], the places of its sentences in the corpus.
         recipe: temperatures, weights, shuffling.
         teachers: of a student; None for a SimCSE teacher.
-        draws: what shuffling, dropout and masked LM draw from.
-        switches: which faster ways are taken; here, that of sorting.
+        draws: the run's own generators.
+        switches: which shortcuts of ``fast`` are on; only sorting matters here.
 
     Returns:
-        {"loss": the sum, "contrastive", "distillation", "masked_lm": those parts that the recipe has}, scalars.
+        {"loss": the sum; "contrastive", "distillation", "masked_lm": those of its parts that the recipe has}, scalars.
     """
     settings, wanted = recipe.training, recipe.distillation
     parts: dict[str, Tensor] = {}

@@ -16,7 +16,7 @@ MOST_PROCESSES = 4  # each holds its own interpreter, model and optimiser: about
 
 
 def score_all(runs: Sequence[Run], sets: Sequence[SentencePairs]) -> None:
-    """Score all runs on all sets of pairs side by side, except what has been scored already."""
+    """Score all runs on all sets of pairs, side by side; runs that have all scores already are left out."""
     missing = [run for run in runs if any(run.known_score(pairs) is None for pairs in sets)]
     side_by_side(_score_run, [(run, sets) for run in missing], "scores")
 
@@ -27,7 +27,7 @@ def _score_run(run: Run, sets: Sequence[SentencePairs]) -> None:
 
 
 def processes_for(jobs: int) -> int:
-    """How many processes share the cores: one a core, four at most; one if a GPU does the work."""
+    """How many processes share the cores: one per core, at most four; only one if there is a GPU."""
     return 1 if torch.cuda.is_available() else min(jobs, cpu_count(), MOST_PROCESSES)
 
 
@@ -35,9 +35,9 @@ def side_by_side(work: Callable[..., object], arguments: Sequence[tuple[Any, ...
     """Call ``work`` with each of the arguments, in processes that share the cores, behind one progress bar.
 
     Args:
-        work: what it makes must land in a file, for its result stays in its process. With one call, or where one
-            process is best, nothing is done: the caller does it.
-        arguments: of one call each.
+        work: it must write its result to a file, since what it returns is lost. With one call, or where one process
+            is best, it is not called at all: the caller does the work.
+        arguments: one tuple per call.
         label: shown beside the bar.
 
     Raises:

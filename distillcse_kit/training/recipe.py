@@ -46,7 +46,7 @@ class These:
 
     Attributes:
         models: recipes, run folders, or any other encoders (model folders or hub names).
-        weights: one for each model, 0 or more; None weighs all alike.
+        weights: one for each model, 0 or more; None gives all of them the same weight.
 
     Raises:
         KitError: no model, a model named twice, or a number of weights that does not match.
@@ -60,9 +60,11 @@ class These:
             raise KitError("A student needs at least one teacher.")
         names = [_spelled(model) for model in self.models]
         if twice := next((name for name in names if names.count(name) > 1), None):
-            raise KitError(f"The teacher {twice} is named twice; name each one once, and use weights to count it more.")
+            raise KitError(
+                f"The teacher {twice} is named twice; name it once, and give it a larger weight to count it more."
+            )
         if self.weights is not None and len(self.weights) != len(self.models):
-            raise KitError(f"{len(self.weights)} weights for {len(self.models)} teachers; give one weight a teacher.")
+            raise KitError(f"Give one weight per teacher: {len(self.models)} weights instead of {len(self.weights)}.")
 
 
 Teachers = Own | First | These
@@ -70,12 +72,12 @@ Teachers = Own | First | These
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a run depends on besides its recipe, by fingerprints.
+    """What a run depends on besides its recipe, as fingerprints.
 
     Attributes:
         corpus: fingerprint of the training sentences. sentences: how many there are.
         dev: {"name", "fingerprint", "pairs"} of the pairs that choose the checkpoint.
-        teacher: how the teachers of ``Own`` and ``First`` are trained.
+        teacher: training settings of the teachers that ``Own`` and ``First`` stand for.
     """
 
     corpus: str
@@ -134,15 +136,15 @@ class Recipe:
         return self.distillation is not None
 
     def changed(self, *, seed: int | None = None, teachers: Teachers | None = None, **settings: Any) -> Recipe:
-        """A copy with other settings, by the names that training and distillation give them.
+        """A copy with some settings changed.
 
         Args:
             seed, teachers: None leaves them as they are.
-            settings: fields of ``TrainingSettings`` or ``DistillationSettings``. A field of the latter turns
-                a teacher into a student.
+            settings: fields of ``TrainingSettings`` or ``DistillationSettings``. A field of the latter turns a
+                teacher into a student.
 
         Raises:
-            KitError: an unknown setting (the sentence lists all), or a value out of range.
+            KitError: an unknown setting (the message lists all of them), or a value out of range.
         """
         of_training = {item.name for item in fields(TrainingSettings)}
         of_distillation = {item.name for item in fields(DistillationSettings)}
@@ -171,7 +173,7 @@ class Recipe:
     def settings(self) -> dict[str, Any]:
         """Training and distillation as plain values, as keys and run folders hold them."""
         training = asdict(self.training) | {"seed": self.seed}
-        # Keys stay as they were in the first stores, before ``fast`` existed and when compiling was a setting.
+        # Keys stay as they were in the first stores, when ``compile`` was a setting and ``fast`` was not.
         training["compile"] = "auto"
         if training["fast"]:
             del training["fast"]
@@ -179,10 +181,10 @@ class Recipe:
         return found if self.distillation is None else found | {"distillation": asdict(self.distillation)}
 
     def taught_by(self, teacher: TrainingSettings) -> tuple[Recipe | str, ...]:
-        """Who teaches it: recipes, or names of models; none for a teacher.
+        """Who teaches it: recipes or names of models; empty for a teacher.
 
         Args:
-            teacher: how the teachers of ``Own`` and ``First`` are trained.
+            teacher: training settings of the teachers that ``Own`` and ``First`` stand for.
         """
         if not self.is_student:
             return ()
@@ -209,7 +211,7 @@ class Recipe:
 
         Args:
             inputs: corpus and dev pairs.
-            teachers: names and weights as an ensemble describes them; None takes those of the recipe.
+            teachers: names and weights, as ``TeacherEnsemble.describe`` gives them; None derives them from the recipe.
         """
         found = self.settings() | {
             "base": _remembered(inputs, self.training.base, lambda: model_identity(self.training.base)),
@@ -234,7 +236,7 @@ class Recipe:
 
 
 def teacher_name(model: Recipe | str, inputs: Inputs) -> str:
-    """What a teacher is called in keys: a run by its key, any other encoder by what it is made of.
+    """A teacher's name in keys: the key of a run; ``encoder_name`` of any other encoder.
 
     Raises:
         KitError: a hub model that cannot be reached.
@@ -252,7 +254,7 @@ def _remembered(inputs: Inputs, model: Recipe | str, find: Callable[[], str]) ->
 
 
 def encoder_name(source: str) -> str:
-    """An encoder by what it is made of: a hash of its files, or the hub's name with its commit.
+    """An encoder's name in keys: a hash of its files, or its hub name with the commit.
 
     Raises:
         KitError: a hub model that cannot be reached.

@@ -68,7 +68,7 @@ class Run:
         return SentenceEncoder.load(self.folder)
 
     def known_score(self, pairs: SentencePairs) -> float | None:
-        """Spearman x 100 on ``pairs`` if ``scores.json`` has it."""
+        """Spearman x 100 on ``pairs`` if ``scores.json`` has it, else None."""
         entry = read_json(self.folder / "scores.json").get(pairs.name, {})
         return entry["spearman"] if entry.get("fingerprint") == pairs_fingerprint(pairs) else None
 
@@ -87,15 +87,17 @@ _turn = threading.Lock()  # all runs of a process draw from torch's one generato
 
 
 def run_content(recipe: Recipe, inputs: Inputs, teachers: TeacherEnsemble | None) -> dict[str, Any]:
-    """Everything that decides the result, with the teachers as they were given.
+    """Everything that decides the result, with the teachers that were given.
 
     Raises:
         KitError: a student without teachers, or a teacher with some.
     """
     if recipe.is_student != (teachers is not None):
-        raise KitError("A student needs teachers, and a SimCSE teacher takes none; give both or neither.")
-    content = recipe.content(inputs) if teachers is None else recipe.content(inputs, teachers.describe())
-    return content
+        raise KitError(
+            "A student needs teachers, and a SimCSE teacher takes none; "
+            "give distillation settings and teachers, or neither."
+        )
+    return recipe.content(inputs, None if teachers is None else teachers.describe())
 
 
 def train(
@@ -107,16 +109,16 @@ def train(
     label: str | None = "teacher",
     on_step: Watcher | None = None,
 ) -> Run:
-    """Train an encoder; load it if the store has the run already; go on with it if it was interrupted.
+    """Train an encoder. A finished run is loaded from the store; an interrupted one goes on.
 
     Args:
-        store: where the run's folder is.
+        store: holds the run's folder.
         recipe: of the teacher or student.
         corpus: training sentences.
         dev: pairs whose Spearman chooses the best checkpoint.
-        teachers: of a student: their embeddings of the corpus, named as the recipe's keys name them.
+        teachers: of a student: their embeddings of the corpus, under the names that the recipe's key gives them.
         label: shown beside the progress bar; None shows none.
-        on_step: called after every step that is trained now; what it raises, such as ``Cancelled``, stops the run.
+        on_step: called after every step that is trained now; an exception there, such as ``Cancelled``, stops it.
 
     Raises:
         KitError: a student without teachers or a teacher with some, the base cannot be loaded, the teachers embedded

@@ -19,7 +19,7 @@ def _content(source: str, corpus: Corpus, max_tokens: int | None) -> dict[str, A
 
 
 def embeddings_path(store: Store, source: str, corpus: Corpus, max_tokens: int | None) -> Path:
-    """Where ``embed_corpus`` keeps the encoder's embeddings. The encoder is not loaded to answer."""
+    """Where ``embed_corpus`` keeps the encoder's embeddings. The encoder is not loaded for this."""
     return store.path("embeddings", _content(source, corpus, max_tokens), ".npy")
 
 
@@ -33,12 +33,12 @@ def embed_corpus(
 ) -> np.ndarray:
     """The encoder's unit embeddings of the corpus, computed once and memory-mapped.
 
-    Teachers are fixed and in evaluation mode: what a teacher says of a sentence never changes during distillation.
+    Teachers are fixed and in evaluation mode, so a sentence's embedding never changes during distillation.
 
     Args:
         store: where the file is or will be.
         source: the teacher: a run folder, another model folder, or a hub name. It reads the corpus in its own word
-            pieces, and is loaded only if the embeddings are not there yet.
+            pieces, and is loaded only if the store does not have the embeddings yet.
         corpus: the training sentences.
         label: shown beside the progress bar; None shows none.
         max_tokens: where sentences are cut, so that a teacher reads what its student reads; None leaves them whole.

@@ -20,7 +20,7 @@ class Corpus:
     """Training sentences and what identifies them.
 
     Attributes:
-        sentences: a list, or the column of a dataset, which reads what is asked for from its file.
+        sentences: a list, or a dataset's column, which reads sentences from its file on demand.
         fingerprint: as ``corpus_fingerprint`` gives it.
     """
 

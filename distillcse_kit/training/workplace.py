@@ -34,7 +34,7 @@ class Workplace:
         store: where runs and embeddings are kept.
         corpus: the training sentences.
         dev: the pairs that choose each run's checkpoint.
-        teacher: how the teachers that recipes mention as ``Own`` and ``First`` are trained.
+        teacher: training settings of the teachers that ``Own`` and ``First`` stand for.
     """
 
     store: Store
@@ -48,7 +48,7 @@ class Workplace:
         return Inputs.of(self.corpus, self.dev, self.teacher)
 
     def folder(self, recipe: Recipe) -> Path:
-        """Where the recipe's run is or will be. Nothing is loaded to answer."""
+        """Where the recipe's run is or will be. Nothing is loaded for this."""
         return self.store.root / "runs" / recipe.key(self.inputs)
 
     def is_done(self, recipe: Recipe) -> bool:
@@ -56,7 +56,7 @@ class Workplace:
         return (self.folder(recipe) / "run.json").is_file()
 
     def run(self, recipe: Recipe, progress: bool = True, on_step: Watcher | None = None) -> Run:
-        """Train the recipe's run, its teachers first; load what the store has already.
+        """Train the recipe's run, its teachers first. What the store already has is loaded.
 
         Args:
             recipe: of a teacher or a student.
@@ -92,7 +92,7 @@ class Workplace:
         return TeacherEnsemble(dict(zip(names, embeddings, strict=True)), weights)
 
     def embeddings(self, model: str, progress: bool = True) -> np.ndarray:
-        """The unit embeddings of the corpus by a run's or another encoder, float16 [n, d], memory-mapped."""
+        """Unit embeddings of the corpus from a run or another encoder, float16 [n, d], memory-mapped."""
         label = f"embed {Path(model).name[:6]}" if progress else None
         return embed_corpus(self.store, model, self.corpus, label, self.teacher.max_tokens)
 
