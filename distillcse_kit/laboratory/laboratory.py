@@ -33,7 +33,19 @@ class Laboratory(Material):
 
         corpus --> teachers (Eq 1) --> cosines, averaged (Eq 7), shuffled (Eq 5, 6) --> students (Eq 2, 3) --> scores
 
-    ========  ======================================================  ===============================
+    ========  ======================================================  =====================================
+    Input     Meaning                                                 Default
+    ========  ======================================================  =====================================
+    profile   how much work: "smoke", "laptop", "paper", or your own  "laptop"
+    data_dir  folder with STS sets, and perhaps a corpus              the built-in sentences and pairs
+    corpus    "builtin", a file, a folder or a hub name               that of data_dir, or the built-in one
+    base      encoder that all training starts from                   the profile's
+    store     folder that keeps everything computed                   DISTILLCSE_STORE, or the user's cache
+    ========  ======================================================  =====================================
+
+    All its methods take settings in the same way: by their names in ``TrainingSettings`` and ``DistillationSettings``,
+    such as ``lab.students("group_p", p=0.2, steps=300)``.
+
     When to use it: for whole experiments. For a single loss or shuffle, use the functions of ``method``.
 
     Reference: Xu et al., DistillCSE (Findings of EMNLP 2023), Eq 1 to 7; Table 4 is ``main_table``.
