@@ -78,15 +78,14 @@ class Inputs:
         corpus: fingerprint of the training sentences. sentences: how many there are.
         dev: {"name", "fingerprint", "pairs"} of the pairs that choose the checkpoint.
         teacher: training settings of the teachers that ``Own`` and ``First`` stand for.
+        known: names of bases and teachers found so far.
     """
 
     corpus: str
     sentences: int
     dev: Mapping[str, Any]
     teacher: TrainingSettings = field(default_factory=TrainingSettings)
-    known: dict[Recipe | str, str] = field(
-        default_factory=dict, init=False, compare=False, repr=False
-    )  # names found so far
+    known: dict[Recipe | str, str] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @classmethod
     def of(cls, corpus: Corpus, dev: SentencePairs, teacher: TrainingSettings | None = None) -> Inputs:
