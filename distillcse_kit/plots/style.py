@@ -6,8 +6,9 @@ import inspect
 import io
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ STYLE: dict[str, Any] = {
 
 
 _lock = threading.RLock()  # settings are global: two threads must not save and restore them at the same time
-_active = False  # whether the thread that holds the lock already draws in the kit's style
+_drawing: int | None = None  # the thread that holds the lock and already draws in the kit's style
 
 
 @contextmanager
@@ -59,17 +60,30 @@ def styled() -> Iterator[None]:
 
     matplotlib reads its settings both when something is added to a picture and when the picture is rendered.
     """
-    global _active
+    global _drawing
     with _lock:
-        if _active:  # entering again would cost a millisecond and change nothing
+        if _drawing is not None:  # entering again would cost a millisecond and change nothing
             yield
             return
-        _active = True
+        _drawing = threading.get_ident()
         try:
             with style.context(["default", STYLE]):
                 yield
         finally:
-            _active = False
+            _drawing = None
+
+
+def _in_style(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, run in the kit's style. Drawing calls thousands of them, so inside the style nothing is entered."""
+
+    @wraps(method)
+    def call(*arguments: Any, **options: Any) -> Any:
+        if _drawing == threading.get_ident():
+            return method(*arguments, **options)
+        with styled():
+            return method(*arguments, **options)
+
+    return call
 
 
 class StyledAxes(Axes):
@@ -86,7 +100,7 @@ class StyledFigure(Figure):
 for _kind in (StyledAxes, StyledFigure):
     for _name in {*dir(_kind)} - {*dir(Artist)} | {"draw"}:
         if not _name.startswith("_") and inspect.isfunction(_method := getattr(_kind, _name)):
-            setattr(_kind, _name, styled()(_method))
+            setattr(_kind, _name, _in_style(_method))
 
 
 @styled()
