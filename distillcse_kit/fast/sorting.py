@@ -1,7 +1,7 @@
 """Sorting the rows of a batch with numpy's vector instructions: the machinery behind ``method.shuffling``.
 
-Measured on two cores without bfloat16 (`distillcse bench --tricks`): with the plain sort, Group-P takes 1.9, 3.5 and
-3.3 times as long for 64, 256 and 512 sentences. That is 1% [0, 1] of a training step with 64.
+Measured on two cores without bfloat16 (`distillcse bench --tricks`): with the plain sort, Group-P takes 2.0, 3.9 and
+2.2 times as long for 64, 256 and 512 sentences. That is 1% [0, 1] of a training step with 64.
 
 On a processor numpy sorts whole numbers several times as fast as torch sorts anything. So each value is packed into one
 whole number together with its place, and the place is read off after sorting. On a GPU torch sorts the same numbers.

@@ -83,7 +83,8 @@ class Run:
         return score
 
 
-_turn = threading.Lock()  # all runs of a process draw from torch's one generator, so they take turns
+# Runs of a process take turns: where dropout is torch's own, and while a model is loaded, they use its one generator.
+_turn = threading.Lock()
 
 
 def run_content(recipe: Recipe, inputs: Inputs, teachers: TeacherEnsemble | None) -> dict[str, Any]:
