@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train the students of each round and report each; returns 0."""
-    from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
+    from distillcse_kit.encoder.library_encoder import load_encoder
     from distillcse_kit.training.recipe import First, Recipe, Teachers, These
 
     check_writable("--json", arguments.json)
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     teachers: Teachers = First(count)
     if arguments.teachers:
         for source in arguments.teachers:  # a teacher that cannot be read shows before the first run
-            SentenceEncoder.load(source)
+            load_encoder(source)
         teachers = These(tuple(arguments.teachers), arguments.weights and tuple(arguments.weights))
     else:
         trained = lab.teachers(count)

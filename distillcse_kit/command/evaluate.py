@@ -40,21 +40,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pooling",
         metavar="|".join(POOLINGS),
-        help="how token states become a sentence embedding (default: the model's own pooling)",
+        help="how token states become a sentence embedding; what the model's files ask for is then left out "
+        "(default: as the model's files say)",
     )
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the score of each set, and the average if all seven of the paper are among them; returns 0."""
-    from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
+    from distillcse_kit.encoder.library_encoder import load_encoder
     from distillcse_kit.evaluation.scoring import PAPER_TASKS, score_pairs
 
     check_writable("--json", arguments.json)
     if arguments.pooling is not None:
         choose("pooling", arguments.pooling, POOLINGS)
     pairs = _evaluated_pairs(arguments)
-    encoder = SentenceEncoder.load(arguments.model, arguments.pooling)
+    encoder = load_encoder(arguments.model, arguments.pooling)
     scores = {}
     print(f"{'Spearman x 100':<28}{'pairs':>7}{'score':>9}")
     for task, of_task in pairs.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,6 +78,20 @@ class TokenizedText:
         if len(starts) != n + 1 or not len(starts) or len(flat) != n + 2 + starts[-1]:
             raise ValueError(f"{path} is damaged")
         return cls(flat[n + 2 :], starts)
+
+
+def tokenizer_rules(tokenizer: Any) -> str:
+    """All that decides what a tokenizer makes of a text, as text: vocabulary, lower-casing, splitting, special tokens.
+
+    Two tokenizers can share a vocabulary, and still read a text in two ways.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return json.dumps([type(tokenizer).__name__, sorted(tokenizer.get_vocab().items())], ensure_ascii=False)
+    rules = json.loads(backend.to_str())
+    for of_last_call in ("truncation", "padding"):
+        del rules[of_last_call]
+    return json.dumps(rules, sort_keys=True, ensure_ascii=False)
 
 
 def _write_header(file: IO[bytes], count: int) -> None:

@@ -15,18 +15,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
 from distillcse_kit.config import POOLINGS, Pooling, Precision, choose
-from distillcse_kit.data.reading import one_line
-from distillcse_kit.data.tokens import pad_rows
+from distillcse_kit.data.tokens import pad_rows, tokenizer_rules
+from distillcse_kit.encoder.architectures import FLOAT32_ONLY, positions, require_known, without_pooler
 from distillcse_kit.encoder.devices import use_bfloat16
-from distillcse_kit.encoder.export import sentence_transformers_files
-from distillcse_kit.encoder.loading import MICRO, quietly, require_safe_weights, stored_pooling
+from distillcse_kit.encoder.export import plain_pooler, sentence_transformers_files
+from distillcse_kit.encoder.loading import model_folder, one_sentence, quietly, require_complete, require_safe_weights
+from distillcse_kit.encoder.makers_way import makers_way
 from distillcse_kit.encoder.pooling import pool
 from distillcse_kit.errors import KitError
 from distillcse_kit.fast.packing import cls_state, hidden_states, is_like_bert
@@ -76,6 +76,8 @@ class SentenceEncoder(nn.Module):
         pooling: one of ``POOLINGS``.
         name: what it was loaded from, for messages.
         fast: take the faster ways of the package ``fast``. The embeddings are the same, to rounding.
+        normalised: whether ``encode`` always scales embeddings to length 1, as the model's maker wants.
+        makers_limit: the longest input in word pieces, where the maker's files give one.
 
     Example:
         >>> from distillcse_kit import SentenceEncoder
@@ -96,43 +98,53 @@ class SentenceEncoder(nn.Module):
         choose("pooling", pooling, POOLINGS)
         self.model, self.tokenizer, self.pooling, self.name = model, tokenizer, pooling, name
         self.fast = fast
+        self.normalised = False
+        self.makers_limit: int | None = None
 
     @classmethod
     def load(cls, source: str | Path = "micro", pooling: Pooling | None = None, fast: bool = True) -> SentenceEncoder:
         """Load an encoder. torch's random state stays as it was.
 
         Args:
-            source: "micro", a folder with config.json, a tokenizer and safetensors, or a hub name.
-            pooling: None takes what the folder says (as this kit and sentence-transformers write it), else "cls".
+            source: "micro", a folder with config.json, a tokenizer and safetensors, or a hub name ("owner/model", or
+                "owner/model@revision").
+            pooling: None does what the model's files say (as this kit and sentence-transformers write them), and takes
+                "cls" where they say nothing. A name takes the transformer alone, with this pooling.
             fast: False computes with transformers' own forward pass, without threads.
 
         Raises:
-            KitError: the folder is missing, incomplete, damaged, or has pickle weights only; the hub cannot be reached.
+            KitError: the folder is missing, incomplete, damaged, or has pickle weights only; the hub cannot be reached;
+                the kit does not compute the architecture, or not what the files ask for (``load_encoder`` may).
         """
-        path = MICRO if str(source) == "micro" else Path(source)
-        if str(source) == "micro" and not path.is_dir():
-            raise KitError(f"The micro encoder is not at {path}; install the kit again, or name another encoder.")
-        if path.is_dir():
-            require_safe_weights(path)
-        elif path.is_absolute() or str(source).startswith((".", "~")) or str(source).count("/") > 1:
-            raise KitError(f"There is no model folder {source}; give an existing folder, a hub name, or 'micro'.")
-        where = str(path) if path.is_dir() else str(source)
-        try:
-            # A model that lacks some weights has them drawn; the reader's random numbers must not change by that.
-            with quietly(), torch.random.fork_rng(devices=[]):
-                config = AutoConfig.from_pretrained(where, trust_remote_code=False)
-                tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
-                extra = {"add_pooling_layer": False} if config.model_type in ("bert", "roberta", "xlm-roberta") else {}
-                model = AutoModel.from_pretrained(
-                    where, config=config, trust_remote_code=False, use_safetensors=True, dtype=torch.float32, **extra
-                )
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            kind = "folder" if path.is_dir() else "hub model"
+        if pooling is not None:
+            choose("pooling", pooling, POOLINGS)
+        folder = model_folder(source)
+        require_safe_weights(folder, source)
+        way = makers_way(folder)
+        if pooling is None and way.beyond:
             raise KitError(
-                f"The {kind} {source} could not be loaded ({one_line(error)}); "
-                "give a folder with config.json, a tokenizer and model.safetensors, or a hub name that can be reached."
-            ) from error
-        return cls(model, tokenizer, pooling or stored_pooling(path), name=str(source), fast=fast)
+                f"{source} has {way.beyond}, which sentence-transformers computes; load it with load_encoder, or name "
+                f"a pooling ({', '.join(POOLINGS)}) to use its transformer alone."
+            )
+        # A model that lacks a pooler's weights has them drawn; the reader's random numbers must not change by that.
+        with one_sentence(source), quietly(), torch.random.fork_rng(devices=[]):
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            require_known(config, source)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            model, report = AutoModel.from_pretrained(
+                folder,
+                config=config,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+                **without_pooler(config),
+            )
+        require_complete(report["missing_keys"], model, max(tokenizer.get_vocab().values()) + 1, source)
+        encoder = cls(model, tokenizer, pooling or way.pooling, name=str(source), fast=fast)
+        encoder.normalised = way.normalised and pooling is None
+        encoder.makers_limit = way.max_tokens
+        return encoder
 
     @property
     def width(self) -> int:
@@ -146,16 +158,14 @@ class SentenceEncoder(nn.Module):
 
     @property
     def max_tokens(self) -> int:
-        """The longest input in word pieces that the encoder has positions for."""
-        limits = [int(getattr(self.model.config, "max_position_embeddings", 512)), int(self.tokenizer.model_max_length)]
-        if self.model.config.model_type in ("roberta", "xlm-roberta", "camembert"):
-            limits[0] -= self.model.config.pad_token_id + 1  # these count positions from the padding id on
-        return min(limits)
+        """The longest input in word pieces: what the model has positions for, or less if its maker says so."""
+        limits = [positions(self.model), int(self.tokenizer.model_max_length), self.makers_limit]
+        return min(limit for limit in limits if limit is not None)
 
     def fingerprint(self) -> str:
-        """A hash of all weights, the pooling and the vocabulary: two encoders with the same hash are the same."""
+        """A hash of all weights, the pooling and the tokenizer: two encoders with the same hash are the same."""
         digest = hashlib.sha256(f"{self.pooling} {self.max_tokens}".encode())
-        digest.update(json.dumps(sorted(self.tokenizer.get_vocab().items())).encode())
+        digest.update(tokenizer_rules(self.tokenizer).encode())
         for name, weight in sorted(self.model.state_dict().items()):
             digest.update(name.encode())
             digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
@@ -163,7 +173,10 @@ class SentenceEncoder(nn.Module):
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Token ids and attention mask [N, L] -> embeddings [N, d] with gradient, without a head."""
-        if self.fast and is_like_bert(self.model):
+        if self.model.config.model_type in FLOAT32_ONLY:
+            with torch.autocast(self.device.type, enabled=False):
+                states = self.model(**batch, output_hidden_states=True).hidden_states
+        elif self.fast and is_like_bert(self.model):
             if self.pooling in ("cls", "cls_before_pooler"):
                 return cls_state(self.model, batch)
             states = hidden_states(self.model, batch)
@@ -234,7 +247,7 @@ class SentenceEncoder(nn.Module):
         def embed(rows: np.ndarray) -> np.ndarray:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
                 embeddings = self(self.pad([token_ids[row] for row in rows])).float()
-            if normalize_embeddings:
+            if normalize_embeddings or self.normalised:
                 embeddings = F.normalize(embeddings, dim=-1)
             return embeddings.cpu().numpy()
 
@@ -259,9 +272,11 @@ class SentenceEncoder(nn.Module):
     def save_into(self, folder: Path) -> None:
         """Write the files of ``save`` into an existing folder."""
         with quietly():
-            self.model.save_pretrained(folder, safe_serialization=True)
+            weights = self.model.state_dict() | plain_pooler(self.model.config)
+            self.model.save_pretrained(folder, state_dict=weights)
             self.tokenizer.save_pretrained(folder)
-        for name, content in sentence_transformers_files(self.pooling, self.width, self.max_tokens).items():
+        about = self.pooling, self.width, self.max_tokens, self.normalised
+        for name, content in sentence_transformers_files(*about).items():
             file = folder / name
             file.parent.mkdir(exist_ok=True)
             file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

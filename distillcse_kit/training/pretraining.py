@@ -119,7 +119,8 @@ def save_micro_encoder(
         model.half().save_pretrained(folder)
         model.float()
         tokenizer.save_pretrained(folder)
-        for name, content in sentence_transformers_files("cls", settings.hidden_size, settings.max_tokens).items():
+        about_pooling = sentence_transformers_files("cls", settings.hidden_size, settings.max_tokens, normalised=False)
+        for name, content in about_pooling.items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(as_text(content), encoding="utf-8")
         (folder / "pretraining.json").write_text(as_text(about), encoding="utf-8")

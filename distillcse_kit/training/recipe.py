@@ -5,7 +5,7 @@ The rows of the paper's tables, the presets, the settings of an explorer and the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import Any
 
 from distillcse_kit.config import DistillationSettings, TrainingSettings
 from distillcse_kit.data.sentence_pairs import SentencePairs
-from distillcse_kit.encoder.loading import hub_revision, model_files, source_fingerprint
+from distillcse_kit.encoder.hub import hub_revision
+from distillcse_kit.encoder.loading import model_files, source_fingerprint
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.scoring import pairs_fingerprint
-from distillcse_kit.store import key_of
+from distillcse_kit.store import key_of, read_json
 from distillcse_kit.training.training_text import Corpus
 
 
@@ -78,14 +79,14 @@ class Inputs:
         corpus: fingerprint of the training sentences. sentences: how many there are.
         dev: {"name", "fingerprint", "pairs"} of the pairs that choose the checkpoint.
         teacher: training settings of the teachers that ``Own`` and ``First`` stand for.
-        known: names of bases and teachers found so far.
+        known: names of teachers found so far, by their recipe and the name of their base.
     """
 
     corpus: str
     sentences: int
     dev: Mapping[str, Any]
     teacher: TrainingSettings = field(default_factory=TrainingSettings)
-    known: dict[Recipe | str, str] = field(default_factory=dict, init=False, compare=False, repr=False)
+    known: dict[tuple[Recipe, str], str] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @classmethod
     def of(cls, corpus: Corpus, dev: SentencePairs, teacher: TrainingSettings | None = None) -> Inputs:
@@ -213,7 +214,7 @@ class Recipe:
             teachers: names and weights, as ``TeacherEnsemble.describe`` gives them; None derives them from the recipe.
         """
         found = self.settings() | {
-            "base": _remembered(inputs, self.training.base, lambda: model_identity(self.training.base)),
+            "base": encoder_name(self.training.base),
             "corpus": {"fingerprint": inputs.corpus, "sentences": inputs.sentences},
             "dev": dict(inputs.dev),
         }
@@ -240,16 +241,25 @@ def teacher_name(model: Recipe | str, inputs: Inputs) -> str:
     Raises:
         KitError: a hub model that cannot be reached.
     """
-    if isinstance(model, Recipe):
-        return _remembered(inputs, model, lambda: model.key(inputs))
-    return Path(model).resolve().name if (Path(model) / "run.json").is_file() else encoder_name(model)
+    if isinstance(model, str):
+        return run_key(Path(model)) or encoder_name(model)
+    # Hundreds of runs share teachers. A base folder that has changed since is another base, with another name.
+    place = model, encoder_name(model.training.base)
+    if place not in inputs.known:
+        inputs.known[place] = model.key(inputs)
+    return inputs.known[place]
 
 
-def _remembered(inputs: Inputs, model: Recipe | str, find: Callable[[], str]) -> str:
-    """A name that is found once for all runs with these inputs: hundreds of them share bases and teachers."""
-    if model not in inputs.known:
-        inputs.known[model] = find()
-    return inputs.known[model]
+def run_key(folder: Path) -> str | None:
+    """The key of a run folder; None if it is none, or if its model is no longer the one that training saved there.
+
+    So a copy has the key of the run, under any name, until its weights are changed.
+    """
+    if not (folder / "run.json").is_file():
+        return None
+    about = read_json(folder / "run.json")
+    content = {name: value for name, value in about.items() if name not in ("versions", "seconds", "model")}
+    return key_of(content) if about.get("model") == model_identity(str(folder)) else None
 
 
 def encoder_name(source: str) -> str:
@@ -258,7 +268,7 @@ def encoder_name(source: str) -> str:
     Raises:
         KitError: a hub model that cannot be reached.
     """
-    return model_identity(source) if model_files(source) else f"{source}@{hub_revision(source)}"
+    return model_identity(source) if model_files(source) else f"{source.partition('@')[0]}@{hub_revision(source)}"
 
 
 def model_identity(source: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from distillcse_kit.config import DistillationSettings
 from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.encoder.loading import source_fingerprint
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.scoring import pairs_fingerprint, score_pairs
@@ -25,7 +26,8 @@ from distillcse_kit.versions import versions
 class Run:
     """A finished training run, as its folder on disk holds it.
 
-    The folder is a model folder (safetensors, tokenizer, pooling), beside ``run.json`` (settings, inputs, versions),
+    The folder is a model folder (safetensors, tokenizer, pooling), beside ``run.json`` (settings, inputs, versions, and
+    a hash of the model's files),
     ``history.json`` (a row per logged step) and ``scores.json`` (Spearman x 100 by set of pairs).
     """
 
@@ -137,6 +139,7 @@ def train(
         about = content | {"versions": versions(), "seconds": round(time.time() - started, 1)}
         with new_folder(folder) as unfinished:
             best.save_into(unfinished)
+            about["model"] = source_fingerprint(unfinished)  # so that other weights under its name are noticed
             write_json(unfinished / "history.json", trainer.history)
             dev_entry = {"spearman": trainer.best_score, "step": trainer.best_step, "pairs": len(dev)}
             write_json(unfinished / "scores.json", {"dev": dev_entry})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
+from distillcse_kit.encoder.library_encoder import AnyEncoder, load_encoder
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.store import Store
 from distillcse_kit.training.recipe import encoder_name
@@ -52,18 +54,23 @@ def embed_corpus(
     """
 
     def write(path: Path) -> None:
-        encoder = SentenceEncoder.load(source)
-        text = tokenized(store, encoder, corpus)
-        result = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(len(text), encoder.width))
-        for start in tqdm(range(0, len(text), chunk), desc=label, disable=label is None, leave=False):
-            rows = range(start, min(start + chunk, len(text)))
-            result[rows.start : rows.stop] = encoder.encode_tokens(
-                text.rows(rows, max_tokens),
-                batch_size=128,
-                normalize_embeddings=True,
-                show_progress_bar=False,
-                precision="auto",
-            )
+        encoder = load_encoder(source)
+        embed = _embedder(store, encoder, corpus, max_tokens)
+        result = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(len(corpus), encoder.width))
+        for start in tqdm(range(0, len(corpus), chunk), desc=label, disable=label is None, leave=False):
+            rows = range(start, min(start + chunk, len(corpus)))
+            result[rows.start : rows.stop] = embed(rows)
         result.flush()
 
     return store.array("embeddings", _content(source, corpus, max_tokens), write)
+
+
+def _embedder(
+    store: Store, encoder: AnyEncoder, corpus: Corpus, max_tokens: int | None
+) -> Callable[[range], np.ndarray]:
+    """What gives the unit embeddings of rows of the corpus; the kit's own encoder reads stored word pieces."""
+    options: Any = {"normalize_embeddings": True, "show_progress_bar": False, "precision": "auto", "batch_size": 128}
+    if isinstance(encoder, SentenceEncoder):
+        text = tokenized(store, encoder, corpus)
+        return lambda rows: encoder.encode_tokens(text.rows(rows, max_tokens), **options)
+    return lambda rows: encoder.encode(corpus.sentences[rows.start : rows.stop], max_tokens=max_tokens, **options)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from distillcse_kit.data.corpus import corpus_fingerprint
-from distillcse_kit.data.tokens import TokenizedText
+from distillcse_kit.data.tokens import TokenizedText, tokenizer_rules
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.store import Store
 
@@ -38,8 +38,11 @@ class Corpus:
 
 def tokenized(store: Store, encoder: SentenceEncoder, corpus: Corpus) -> TokenizedText:
     """The corpus as token ids of this encoder's tokenizer, computed once per tokenizer and corpus."""
-    vocabulary = sorted(encoder.tokenizer.get_vocab().items(), key=lambda item: item[1])
-    content = {"vocabulary": vocabulary, "limit": encoder.max_tokens, "corpus": corpus.fingerprint}
+    content = {
+        "tokenizer": tokenizer_rules(encoder.tokenizer),
+        "limit": encoder.max_tokens,
+        "corpus": corpus.fingerprint,
+    }
     return store.load_or_write(
         "tokens",
         content,
