@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from distillcse_kit import explorers
     from distillcse_kit.data.corpus import load_corpus
     from distillcse_kit.data.sts import load_sts
+    from distillcse_kit.encoder.library_encoder import load_encoder
     from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
     from distillcse_kit.evaluation.scoring import evaluate_sts
     from distillcse_kit.laboratory.laboratory import Laboratory
@@ -37,6 +38,7 @@ __all__ = [
     "group_mean",
     "group_p_shuffle",
     "load_corpus",
+    "load_encoder",
     "load_sts",
 ]
 
@@ -52,6 +54,7 @@ _HOMES = {
     "group_mean": "method.shuffling",
     "group_p_shuffle": "method.shuffling",
     "load_corpus": "data.corpus",
+    "load_encoder": "encoder.library_encoder",
     "load_sts": "data.sts",
 }
 

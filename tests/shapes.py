@@ -131,7 +131,7 @@ def differences(shape: Path) -> dict[str, float]:
     return found
 
 
-if __name__ == "__main__":  # python -m tests.shapes: the table of docs/encoders.md
+if __name__ == "__main__":  # python tests/shapes.py: the table of docs/encoders.md
     for kind in ARCHITECTURES:
         with tempfile.TemporaryDirectory() as root:
             measured = differences(make_shape(kind, Path(root) / kind))

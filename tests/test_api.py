@@ -29,6 +29,7 @@ PUBLIC = {
     "group_mean",
     "group_p_shuffle",
     "load_corpus",
+    "load_encoder",
     "load_sts",
 }
 

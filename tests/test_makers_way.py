@@ -1,4 +1,4 @@
-"""Models that sentence-transformers has saved, each with other modules: the kit embeds as that library does, or refuses."""
+"""Models that sentence-transformers saved, each with other modules: the kit embeds as that library does, or refuses."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_embeddings_equal_sentence_transformers(plain: Path, tmp_path: Path, wha
 @pytest.mark.parametrize("what", ["max", "dense"])
 def test_the_kits_own_encoder_refuses_what_it_would_leave_out(plain: Path, tmp_path: Path, what: str) -> None:
     folder = saved(tmp_path / "made", MADE[what](Transformer(str(plain))))
-    with pytest.raises(KitError, match="has (max pooling|a module of the kind Dense), which .*load_encoder"):
+    with pytest.raises(KitError, match=r"has (max pooling|a module of the kind Dense), which .*load_encoder"):
         SentenceEncoder.load(folder)
     assert SentenceEncoder.load(folder, "avg").pooling == "avg"  # the transformer alone, since it was asked for
 
@@ -163,7 +163,7 @@ def test_a_model_without_a_transformer(plain: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(encoder.encode(TEXTS), theirs(folder), atol=1e-5)
     np.testing.assert_allclose(encoder.encode(TEXTS, max_tokens=3), theirs(folder), atol=1e-5)
     assert encoder.width == 12
-    with pytest.raises(KitError, match="has no config.json"):
+    with pytest.raises(KitError, match=r"has no config\.json"):
         SentenceEncoder.load(folder, "cls")
 
 

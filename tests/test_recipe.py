@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from distillcse_kit.config import PROFILES, DistillationSettings, TrainingSettings
 from distillcse_kit.data.sentence_pairs import SentencePairs
@@ -149,6 +152,50 @@ def test_a_run_lands_where_its_recipe_says_and_names_the_same_teachers(place: Wo
     assert {name: about[name] for name in recipe.content(place.inputs)} == recipe.content(place.inputs)
     by_folder = recipe.changed(teachers=These(tuple(str(place.folder(m)) for m in recipe.taught_by(place.teacher))))
     assert place.folder(by_folder) == run.folder  # a run folder and its recipe are the same teacher
+
+
+def overwrite_a_weight(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if name.endswith("word_embeddings.weight"))
+    weights[name][:, ::2] += 1.0
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
+def test_another_model_under_a_runs_name_is_another_teacher(place: Workplace, tmp_path: Path) -> None:
+    """A teacher's folder, copied under its own name, with other weights: its student is another one, too."""
+    teacher = Recipe(place.teacher, seed=1)
+    original = place.run(teacher, progress=False).folder
+    copy = tmp_path / "elsewhere" / original.name
+    shutil.copytree(original, copy)
+
+    def student_of(folder: Path) -> str:
+        return Recipe(place.teacher, DistillationSettings(), These((str(folder),)), seed=1).key(place.inputs)
+
+    of_recipe = Recipe(place.teacher, DistillationSettings(), These((teacher,)), seed=1).key(place.inputs)
+    assert of_recipe == student_of(original) == student_of(copy)
+    shutil.copytree(copy, tmp_path / "renamed")
+    assert student_of(tmp_path / "renamed") == of_recipe  # a name says nothing
+    before = np.array(place.embeddings(str(copy), progress=False))
+    overwrite_a_weight(copy)
+    assert student_of(copy) != of_recipe == student_of(original)
+    assert not np.array_equal(place.embeddings(str(copy), progress=False), before)
+    about = json.loads((original / "run.json").read_text())
+    del about["model"]  # an older version of the kit did not write it
+    (original / "run.json").write_text(json.dumps(about))
+    assert student_of(original) != of_recipe
+
+
+def test_a_base_that_changes_while_the_laboratory_is_open(place: Workplace, tiny: Path, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny, base)
+    training = replace(place.teacher, base=str(base))
+    teacher = Recipe(training)
+    student = Recipe(training, DistillationSettings(), These((teacher,)))
+    inputs = replace(place.inputs, teacher=training)
+    before = teacher.key(inputs), student.key(inputs), student.content(inputs)["teachers"]
+    overwrite_a_weight(base)
+    after = teacher.key(inputs), student.key(inputs), student.content(inputs)["teachers"]
+    assert all(old != new for old, new in zip(before, after, strict=True))
 
 
 def test_weights_of_named_encoders_decide_mean_and_key(place: Workplace, tiny: Path, other_vocabulary: Path) -> None:

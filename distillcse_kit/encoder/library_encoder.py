@@ -138,8 +138,11 @@ AnyEncoder = SentenceEncoder | LibraryEncoder
 
 
 def load_encoder(source: str | Path = "micro", pooling: Pooling | None = None) -> AnyEncoder:
-    """Load any encoder as its maker means it: with the kit's own encoder where it does all that the model's files ask
-    for, else with sentence-transformers.
+    """Load any encoder as its maker means it.
+
+    The kit's own encoder computes it where it does all that the model's files ask for, else sentence-transformers does.
+
+    When to use it: for a model that the kit has not trained, as a teacher or to compare with.
 
     Args:
         source: "micro", a folder, or a hub name ("owner/model", or "owner/model@revision").
@@ -147,6 +150,11 @@ def load_encoder(source: str | Path = "micro", pooling: Pooling | None = None) -
 
     Raises:
         KitError: the model cannot be found or loaded, or neither way computes what its files ask for.
+
+    Example:
+        >>> from distillcse_kit import load_encoder
+        >>> load_encoder("micro").encode(["A man is playing a guitar."]).shape
+        (1, 192)
     """
     if pooling is None and makers_way(model_folder(source)).beyond:
         return LibraryEncoder(source)
