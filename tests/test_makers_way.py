@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from safetensors.torch import load_file
 from distillcse_kit.command.main import main
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.encoder.library_encoder import LibraryEncoder, load_encoder
-from distillcse_kit.encoder.loading import model_files
+from distillcse_kit.encoder.loading import MICRO, model_files
 from distillcse_kit.encoder.makers_way import makers_way
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
@@ -297,10 +298,15 @@ def test_a_dense_layer_added_to_a_folder_of_the_kit_is_seen(plain: Path, tmp_pat
     np.testing.assert_allclose(load_encoder(tmp_path / "more").encode(TEXTS), theirs(tmp_path / "more"), atol=1e-5)
 
 
+def test_the_micro_encoder_misses_no_pooler() -> None:
+    """Its masked-LM head is more than sentence-transformers asks for, and that is all it reports."""
+    code = "import sys, sentence_transformers as s; s.SentenceTransformer(sys.argv[1], device='cpu')"
+    done = subprocess.run([sys.executable, "-c", code, str(MICRO)], capture_output=True, text=True, check=True)
+    assert "MISSING" not in done.stdout + done.stderr and "cls.predictions" in done.stdout + done.stderr
+
+
 def test_other_libraries_report_nothing_missing(plain: Path, tmp_path: Path) -> None:
     """In a process of their own: transformers and sentence-transformers print a report of weights that do not fit."""
-    import subprocess
-
     ours = SentenceEncoder.load(plain).save(tmp_path / "ours")
     code = (
         "import sys, transformers, sentence_transformers\n"

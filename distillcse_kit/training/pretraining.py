@@ -119,8 +119,10 @@ def save_micro_encoder(
         model.half().save_pretrained(folder)
         model.float()
         tokenizer.save_pretrained(folder)
-        about_pooling = sentence_transformers_files("cls", settings.hidden_size, settings.max_tokens, normalised=False)
-        for name, content in about_pooling.items():
+        files = sentence_transformers_files("cls", settings.hidden_size, settings.max_tokens, normalised=False)
+        # The masked-LM model has no pooler, so that sentence-transformers must not build one and report it missing.
+        files["sentence_bert_config.json"]["model_args"] = {"add_pooling_layer": False}
+        for name, content in files.items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(as_text(content), encoding="utf-8")
         (folder / "pretraining.json").write_text(as_text(about), encoding="utf-8")
