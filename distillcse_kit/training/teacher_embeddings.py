@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
-from distillcse_kit.store import Store
+from distillcse_kit.progress import progress_bar
+from distillcse_kit.store import Store, write_array_header
 from distillcse_kit.training.recipe import encoder_name
 from distillcse_kit.training.training_text import Corpus, tokenized
 
@@ -54,16 +54,16 @@ def embed_corpus(
     def write(path: Path) -> None:
         encoder = SentenceEncoder.load(source)
         text = tokenized(store, encoder, corpus)
-        result = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(len(text), encoder.width))
-        for start in tqdm(range(0, len(text), chunk), desc=label, disable=label is None, leave=False):
-            rows = range(start, min(start + chunk, len(text)))
-            result[rows.start : rows.stop] = encoder.encode_tokens(
-                text.rows(rows, max_tokens),
-                batch_size=128,
-                normalize_embeddings=True,
-                show_progress_bar=False,
-                precision="auto",
-            )
-        result.flush()
+        with path.open("wb") as file:  # not a memory map: a full disk would kill the process
+            write_array_header(file, np.float16, (len(text), encoder.width))
+            for start in progress_bar(range(0, len(text), chunk), label is not None, desc=label):
+                vectors = encoder.encode_tokens(
+                    text.rows(range(start, min(start + chunk, len(text))), max_tokens),
+                    batch_size=128,
+                    normalize_embeddings=True,
+                    show_progress_bar=False,
+                    precision="auto",
+                )
+                file.write(vectors.astype(np.float16).data)
 
     return store.array("embeddings", _content(source, corpus, max_tokens), write)
