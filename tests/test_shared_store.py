@@ -104,7 +104,7 @@ def test_saved_encoders_figures_and_notebooks_follow_the_umask(mask: int, tiny: 
         encoder.save(out / "export")
         encoder.save(out / "export")  # and when it replaces another
         model = BertForMaskedLM.from_pretrained(tiny)
-        save_micro_encoder(out / "micro", model, encoder.tokenizer, PretrainingSettings(hidden_size=32), {})
+        save_micro_encoder(out / "micro", model, encoder.tokenizer, PretrainingSettings(hidden_size=32, heads=2), {})
         show(Figure(), "figure", out, displayed=False)
         write_json(out / "results" / "a.json", 1)
         notebook_files.generate(tmp_path / "notebooks")
