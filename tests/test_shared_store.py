@@ -21,6 +21,7 @@ import torch
 from matplotlib.figure import Figure
 from transformers import BertForMaskedLM
 
+from distillcse_kit.command import machine
 from distillcse_kit.config import DistillationSettings, TrainingSettings
 from distillcse_kit.course import notebook_files
 from distillcse_kit.data.corpus import load_corpus
@@ -199,6 +200,13 @@ def test_whoever_may_only_read_loads_what_is_there(shared: Path) -> None:
     )
     sentence = as_user(BOB, 0o022, partial(replaced_folder, root / "numbers" / "k", "a"))
     assert "k could not be written (Permission denied)" in sentence and sentence.endswith("you may write to.")
+
+
+@two_users
+def test_the_doctor_knows_a_store_that_may_only_be_read(shared: Path) -> None:
+    for mode, status in ((0o775, "ok"), (0o755, "note"), (0o700, "missing")):
+        shared.chmod(mode)
+        assert as_user(BOB, 0o022, lambda: machine._store(shared)[0].status) == status
 
 
 @two_users
