@@ -80,17 +80,20 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def put(temporary: Path, path: Path) -> None:
-    """Move a finished file to ``path`` in one step; if a program has an equal ``path`` open, that one may stay.
+    """Move a finished file to ``path`` in one step, or delete it; an equal ``path`` that a program has open may stay.
 
     Raises:
-        PermissionError: the user may not write there, or a program has another ``path`` open (on Windows).
+        KitError: the user may not write there, or a program has another ``path`` open (on Windows).
     """
-    try:
-        _move(temporary, path)
-    except PermissionError:
-        if not (path.is_file() and filecmp.cmp(temporary, path, shallow=False)):
-            raise
-        temporary.unlink()
+    with _one_sentence(path):
+        try:
+            _move(temporary, path)
+        except PermissionError:
+            if not (path.is_file() and filecmp.cmp(temporary, path, shallow=False)):
+                raise
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def _move(source: Path, target: Path) -> None:

@@ -219,7 +219,13 @@ def test_a_corpus_in_use_is_read_again(store: Store, tmp_path: Path, files_in_us
     (tmp_path / "corpus.txt").write_text("one\ntwo\nthree\n", encoding="utf-8")
     first, second = (load_corpus(tmp_path / "corpus.txt", store=store)["sentence"] for _ in range(2))
     assert list(first) == list(second) == ["one", "two", "three"]
-    assert len(list((store.root / "corpora").iterdir())) == 1
+    (path,) = (store.root / "corpora").iterdir()
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + b"x")  # damaged while it is mapped
+    with pytest.raises(KitError, match=r"arrow could not be written \(The file is .*\); close the program"):
+        load_corpus(tmp_path / "corpus.txt", store=store)
+    assert list((store.root / "corpora").iterdir()) == [path]
+    path.write_bytes(content)
 
 
 @on_linux
