@@ -1,7 +1,7 @@
 """Keyed folders on disk: what was computed once is loaded the next time.
 
 A key is a hash of everything that decides the result: settings, inputs and the kit's format version. A changed setting
-gives another key, so nothing stale can be read. Every file appears whole or not at all.
+gives another key, so nothing stale can be read. Every file appears whole or not at all, so reading needs no lock.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from filelock import FileLock
+from numpy.typing import DTypeLike
 
 from distillcse_kit.errors import KitError
+from distillcse_kit.whole_files import ANOTHER_STORE, hidden_name, is_forbidden, is_there, new_file
 
 T = TypeVar("T")
 
@@ -45,61 +45,6 @@ def file_fingerprint(*paths: Path) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()[:16]
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; at the end of the block it replaces ``path`` in one step.
-
-    If the block raises, ``path`` stays as it was.
-
-    Raises:
-        KitError: the file cannot be written, for example because the disk is full.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise KitError(
-            f"{path} could not be written ({error.strerror or error}); free space and start again."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``path``; at the end of the block it replaces ``path``.
-
-    An older ``path`` is moved aside first and deleted last. If the block raises, ``path`` stays as it was.
-
-    Raises:
-        KitError: the folder cannot be written, for example because the disk is full.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        yield temporary
-        if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-            os.replace(path, old / path.name)
-            os.replace(temporary, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(temporary, path)
-        path.chmod(0o755)
-    except OSError as error:
-        raise KitError(
-            f"{path} could not be written ({error.strerror or error}); free space and start again."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def as_text(content: Any) -> str:
@@ -137,12 +82,40 @@ class Store:
         """The path of the result of this kind whose key is made from ``content``, whether it exists or not."""
         return self.root / kind / (key_of(content) + suffix)
 
+    def may_write(self, kind: str) -> bool:
+        """Whether the user may write results of this kind: found by writing an empty file, which is deleted again."""
+        trial = hidden_name(self.root / kind / "trial", "")
+        try:
+            trial.parent.mkdir(parents=True, exist_ok=True)
+            trial.touch(exist_ok=False)
+            trial.unlink()
+        except OSError as error:
+            if is_forbidden(error):
+                return False
+            raise
+        return True
+
     @contextmanager
     def locked(self, path: Path) -> Iterator[None]:
-        """Hold the lock of one result; wait while another process holds it."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.parent / f".{path.name}.lock"):
+        """Hold the lock of one result, to write it; wait while another process holds it. Reading needs no lock.
+
+        Raises:
+            KitError: the user may only read this store.
+        """
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            if not is_forbidden(error):
+                raise
+            raise KitError(
+                f"The store has no intact {path}, and you may not write there ({error.strerror}); {ANOTHER_STORE}."
+            ) from error
+        try:
             yield
+        finally:
+            lock.release()
 
     def load_or_write(
         self, kind: str, content: Any, suffix: str, load: Callable[[Path], T], write: Callable[[Path], object]
@@ -153,14 +126,16 @@ class Store:
             kind, content, suffix: as for ``path``.
             load: reads the file, and raises ValueError, OSError, EOFError or KitError if it is damaged.
             write: computes the result and writes it to the path it is given.
+
+        Raises:
+            KitError: the user may not read the result, or it is not there and the user may not write it.
         """
         path = self.path(kind, content, suffix)
+        if found := _intact(path, load):
+            return found[0]
         with self.locked(path):
-            if path.exists():
-                try:
-                    return load(path)
-                except (ValueError, OSError, EOFError, KitError):
-                    path.unlink()
+            if found := _intact(path, load):  # another process has made it meanwhile
+                return found[0]
             with new_file(path) as temporary:
                 write(temporary)
         return load(path)
@@ -180,6 +155,14 @@ class Store:
         )
 
 
+def _intact(path: Path, load: Callable[[Path], T]) -> tuple[T] | None:
+    """What ``load`` reads; None if the file is missing or damaged."""
+    if is_there(path):
+        with suppress(ValueError, OSError, EOFError, KitError):
+            return (load(path),)
+    return None
+
+
 def load_array(path: Path) -> np.ndarray:
     """Memory-map a .npy file, read-only; never unpickles."""
     return np.load(path, mmap_mode="r", allow_pickle=False)
@@ -189,3 +172,9 @@ def save_array(path: Path, array: np.ndarray) -> None:
     """Write a .npy file to exactly this path, whatever its suffix; never pickles."""
     with path.open("wb") as file:
         np.save(file, array, allow_pickle=False)
+
+
+def write_array_header(file: IO[bytes], dtype: DTypeLike, shape: tuple[int, ...]) -> None:
+    """Write the header of a .npy file; the array's bytes follow it. numpy pads it, so a later shape has room too."""
+    header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from distillcse_kit.errors import KitError
-from distillcse_kit.store import Store, file_fingerprint, key_of, new_file, new_folder, read_json, write_json
+from distillcse_kit.store import Store, file_fingerprint, key_of, read_json, write_json
+from distillcse_kit.whole_files import new_file, new_folder
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:

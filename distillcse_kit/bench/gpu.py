@@ -44,7 +44,7 @@ def measure_gpu(
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise KitError("torch finds no GPU here; run this on a machine with a GPU, with a build of torch for it.")
-    with tempfile.TemporaryDirectory(prefix="distillcse-gpu-") as name:
+    with tempfile.TemporaryDirectory(prefix="distillcse-gpu-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         encoder = SentenceEncoder.load(MICRO)
         torch.manual_seed(0)

@@ -116,7 +116,7 @@ AXES: dict[str, Callable[[Path, str], list[Curve]]] = {
 def measure_growth(corpus: str, say: Callable[[str], None]) -> dict[str, list[Curve]]:
     """{what grows: curves}; ``say`` gets each curve as soon as it is measured."""
     found = {}
-    with tempfile.TemporaryDirectory(prefix="distillcse-growth-") as folder:
+    with tempfile.TemporaryDirectory(prefix="distillcse-growth-", ignore_cleanup_errors=True) as folder:
         for name, measure in AXES.items():
             found[name] = measure(Path(folder), corpus)
             for curve in found[name]:

@@ -6,7 +6,6 @@ python -m distillcse_kit.bench.memory TASK CORPUS
 from __future__ import annotations
 
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -36,7 +35,7 @@ def peak_of_process(task: str, corpus: str, batch_size: int = 64, teachers: int 
 def do(task: str, corpus: str, batch_size: int = 64, teachers: int = 1) -> None:
     """Do the task in this process."""
     extent = QUICK if corpus == "builtin" else Extent(1, 1, None)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         shop = Workshop(Path(folder), extent, corpus, batch_size=batch_size)
         if task == "student step":
             shop.steps(shop.trainer(teachers))()
@@ -48,7 +47,14 @@ def peak() -> float:
     """Peak resident memory of this process so far, in MB."""
     status = Path("/proc/self/status")
     if status.is_file():  # getrusage would count what the parent held when it forked
-        return round(int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1]) / 1e3, 1)  # type: ignore[index]
+        found = re.search(r"VmHWM:\s+(\d+)", status.read_text(encoding="utf-8"))
+        return round(int(found[1]) / 1e3, 1)  # type: ignore[index]
+    if sys.platform == "win32":
+        import psutil
+
+        return round(psutil.Process().memory_info().peak_wset / 1e6, 1)
+    import resource  # Windows has no such module
+
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(most / (1e6 if sys.platform == "darwin" else 1e3), 1)
 

@@ -196,7 +196,7 @@ def run_bench(quick: bool, corpus: str = "builtin", say: Callable[[str], None] =
                 spreads[name] = spread
             say(f"{name:<46}{_shown(value)}")
 
-    with tempfile.TemporaryDirectory(prefix="distillcse-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="distillcse-bench-", ignore_cleanup_errors=True) as folder:
         keep({"group_p_vs_loop": measure_group_p(extent)})
         shop = Workshop(Path(folder), extent, corpus)
         keep({"shuffled_loss_share_of_step": measure_loss_share(shop)})

@@ -53,7 +53,7 @@ def measure_tricks(extent: Extent, say: Callable[[str], None]) -> dict[str, Any]
     for n in BATCH_SIZES:
         keep(f"Group-P, N = {n}: plain / packed sort", found["group_p"], str(n), group_p_ratio(n, extent.quick_repeats))
     keep("encode: transformers / packed, in threads", found, "encode", encode_ratio(extent))
-    with tempfile.TemporaryDirectory(prefix="distillcse-tricks-") as folder:
+    with tempfile.TemporaryDirectory(prefix="distillcse-tricks-", ignore_cleanup_errors=True) as folder:
         shop = Workshop(Path(folder), extent)
         for trick, (without, those) in STEPS.items():
             slower, faster = (shop.steps(shop.trainer(1, switches=way)) for way in (without, those))

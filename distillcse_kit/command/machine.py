@@ -162,6 +162,8 @@ def _data() -> list[Finding]:
 def _store(root: Path) -> list[Finding]:
     """Where the store is, how large it is, and how much space its disk has left."""
     existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+    if root.is_dir() and os.access(root, os.R_OK | os.X_OK) and not os.access(root, os.W_OK):
+        return [Finding("store", "note", f"{root} may only be read: the kit loads what it has, and can add nothing")]
     if not (existing.is_dir() and os.access(existing, os.W_OK)):
         return [Finding("store", "missing", f"{root} cannot be written to; name another folder in DISTILLCSE_STORE")]
     size = sum(file.stat().st_size for file in root.rglob("*") if file.is_file()) if root.is_dir() else 0

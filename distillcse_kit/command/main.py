@@ -7,6 +7,7 @@ imports heavy libraries only when it runs, so help appears at once.
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 
@@ -47,6 +48,9 @@ def overview() -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status: 0, 1 (it ran, but something failed or is missing) or 2 (a mistake)."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Windows pipes have an old character set, which lacks some letters. And a log shows each line when it is said.
+        sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] not in NAMES:
         parser = overview()

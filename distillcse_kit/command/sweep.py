@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from distillcse_kit.experiments.sweep_result import run_sweep
     from distillcse_kit.experiments.sweeps import sweep_named
     from distillcse_kit.laboratory import Laboratory
-    from distillcse_kit.store import new_file
+    from distillcse_kit.whole_files import new_file
 
     check_writable("--json", arguments.json)
     check_writable("--csv", arguments.csv)

@@ -19,7 +19,7 @@ import jupytext
 import nbformat
 
 from distillcse_kit.errors import KitError
-from distillcse_kit.store import new_file
+from distillcse_kit.whole_files import new_file
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "notebooks"  # only in a checkout of the repository
 
@@ -82,7 +82,6 @@ def generate(folder: Path = FOLDER) -> list[Path]:
         text = as_file(from_source(source))
         with new_file(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
-        path.chmod(0o644)
         made.append(path)
     return made
 

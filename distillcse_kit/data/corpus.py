@@ -11,7 +11,8 @@ from uuid import uuid4
 
 from distillcse_kit.data.corpus_files import corpus_in, file_sentences, hub_sentences, looks_like_path
 from distillcse_kit.errors import KitError
-from distillcse_kit.store import Store, new_file
+from distillcse_kit.store import Store
+from distillcse_kit.whole_files import new_file, put
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -55,8 +56,8 @@ def load_corpus(
         column: the column, or the key of the objects, that holds the sentences. By default the first of ``sentence``,
             ``text``, ``sent0``, ``sentence1`` and ``sentence_A`` that exists, or else the only column.
         split: the split of a hub dataset. Files have no splits.
-        store: keeps the sentences in a memory-mapped file, which every call writes again. With None they stay in
-            memory, and every process that receives the dataset gets a copy.
+        store: keeps the sentences in a memory-mapped file, which every call writes again. With None, or a store that
+            the user may only read, they stay in memory, and every process that receives the dataset gets a copy.
 
     Returns:
         A dataset with one column, ``sentence``. Loading files writes nothing to the hub's cache.
@@ -119,7 +120,10 @@ def _dataset(sentences: Iterable[str], limit: int | None, origin: str, store: St
     kept = islice((sentence for sentence in stripped if sentence), limit)
     digest = hashlib.sha256()
     batches = _batches(kept, origin, digest.update)
-    table = InMemoryTable.from_batches(batches) if store is None else _mapped(batches, store, digest.hexdigest)
+    if store is not None and store.may_write("corpora"):
+        table = _mapped(batches, store, digest.hexdigest)
+    else:
+        table = InMemoryTable.from_batches(batches)
     # Without a fingerprint, datasets makes one by pickling the whole table: half a gigabyte for a million sentences.
     return Dataset(table, fingerprint=digest.hexdigest()[:16])
 
@@ -154,7 +158,9 @@ def _mapped(batches: Iterator[RecordBatch], store: Store, digest: Callable[[], s
     ):
         for batch in batches:
             stream.write_batch(batch)
-    return MemoryMappedTable.from_file(str(nameless.replace(store.path("corpora", digest(), ".arrow"))))
+    path = store.path("corpora", digest(), ".arrow")
+    put(nameless, path)
+    return MemoryMappedTable.from_file(str(path))
 
 
 def _builtin(limit: int | None, column: str | None) -> Iterable[str]:

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from distillcse_kit.store import write_array_header
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class TokenizedText:
         front = np.zeros(len(sentences) + 2, dtype=np.int32)
         front[0], starts = len(sentences), front[1:]
         with path.open("wb") as file:
-            _write_header(file, 0)
+            write_array_header(file, np.int32, (0,))
             file.seek(front.nbytes, os.SEEK_CUR)
             for first in range(0, len(sentences), chunk):
                 texts = list(sentences[first : first + chunk])
@@ -62,7 +64,7 @@ class TokenizedText:
                 starts[first + 1 : first + 1 + len(texts)] = starts[first] + np.cumsum([len(ids) for ids in encoded])
                 file.write(np.fromiter(chain.from_iterable(encoded), dtype=np.int32).data)
             file.seek(0)
-            _write_header(file, len(front) + int(starts[-1]))
+            write_array_header(file, np.int32, (len(front) + int(starts[-1]),))
             file.write(front.data)
 
     @classmethod
@@ -92,13 +94,6 @@ def tokenizer_rules(tokenizer: Any) -> str:
     for of_last_call in ("truncation", "padding"):
         del rules[of_last_call]
     return json.dumps(rules, sort_keys=True, ensure_ascii=False)
-
-
-def _write_header(file: IO[bytes], count: int) -> None:
-    """The header of a .npy file of ``count`` int32. numpy pads it, so its length does not depend on ``count``."""
-    np.lib.format.write_array_header_1_0(
-        file, {"descr": np.dtype(np.int32).str, "fortran_order": False, "shape": (count,)}
-    )
 
 
 def pad_rows(

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
 from distillcse_kit.config import POOLINGS, Pooling, Precision, choose
@@ -31,7 +30,8 @@ from distillcse_kit.encoder.pooling import pool
 from distillcse_kit.errors import KitError
 from distillcse_kit.fast.packing import cls_state, hidden_states, is_like_bert
 from distillcse_kit.fast.threads import in_threads, sharing
-from distillcse_kit.store import new_folder
+from distillcse_kit.progress import progress_bar
+from distillcse_kit.whole_files import new_folder
 
 
 class TrainingHead(nn.Sequential):
@@ -212,7 +212,7 @@ class SentenceEncoder(nn.Module):
             sentences: n texts.
             batch_size: sentences a batch; a batch holds sentences of similar length.
             normalize_embeddings: scale each embedding to length 1.
-            show_progress_bar: None shows one for more than 100 batches.
+            show_progress_bar: None shows one for more than 100 batches. A bar needs a terminal or a notebook.
             precision: "float32", "bfloat16", or "auto" (bfloat16 where the processor computes in it).
 
         Raises:
@@ -256,7 +256,7 @@ class SentenceEncoder(nn.Module):
         try:
             with sharing(len(batches) if self.fast and self.device.type == "cpu" else 1):
                 found = in_threads(partial(embed, rows) for rows in batches)
-                for rows in tqdm(batches, desc="encode", disable=not shown, leave=False):
+                for rows in progress_bar(batches, shown, desc="encode"):
                     result[rows] = next(found)
         finally:
             self.train(was_training)

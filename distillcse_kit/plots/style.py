@@ -20,7 +20,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from distillcse_kit.store import new_file
+from distillcse_kit.whole_files import new_file
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#4D4D4D")
 
@@ -151,7 +151,6 @@ def show(
     if folder:
         with new_file(Path(folder) / f"{name}.png") as path:
             path.write_bytes(content)
-            path.chmod(0o644)
     if displayed:
         # More dots than CSS pixels: sharp on dense screens, and never wider than a notebook's column.
         display(Image(data=content, format="png", width=int(figure.get_figwidth() * 105), alt=name.replace("_", " ")))

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
-from distillcse_kit.store import new_file
+from distillcse_kit.whole_files import new_file
 
 
 def save_checkpoint(
@@ -61,7 +61,8 @@ def load_checkpoint(
     try:
         with safe_open(path, framework="pt") as file:
             state = json.loads(file.metadata()["state"])
-        flat = load_file(path)
+            # Copies: the tensors themselves are the file's pages, and Windows does not replace a file in use.
+            flat = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, KeyError, TypeError):
         path.unlink()
         return None

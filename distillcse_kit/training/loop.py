@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from distillcse_kit.config import TrainingSettings
 from distillcse_kit.data.sentence_pairs import SentencePairs
@@ -31,6 +30,7 @@ from distillcse_kit.fast.packing import is_like_bert
 from distillcse_kit.fast.switches import Switches
 from distillcse_kit.fast.threads import sharing
 from distillcse_kit.method.ensemble import TeacherEnsemble
+from distillcse_kit.progress import progress_bar
 from distillcse_kit.store import Store
 from distillcse_kit.training.checkpoint import load_checkpoint, restore_random, save_checkpoint
 from distillcse_kit.training.objective import Draws, Trainee, batch_losses
@@ -154,8 +154,8 @@ class Trainer:
         first = self._resume()
         recent: list[dict[str, Tensor]] = []
         saved = time.monotonic()
-        shown = {"desc": label, "unit": "step", "leave": False, "disable": label is None}
-        with tqdm(total=self.settings.steps, initial=first, **shown) as progress:
+        shown, total = label is not None, self.settings.steps
+        with progress_bar(shown=shown, total=total, initial=first, desc=label, unit="step") as progress:
             for step, rows in enumerate(batch_rows(len(self.corpus), self.settings, self.recipe.seed), start=1):
                 if step <= first:
                     continue

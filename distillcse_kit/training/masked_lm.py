@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from tqdm.auto import tqdm
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer
 
 from distillcse_kit.data.tokens import TokenizedText, pad_rows
 from distillcse_kit.encoder.devices import use_bfloat16
 from distillcse_kit.errors import KitError
+from distillcse_kit.progress import progress_bar
 from distillcse_kit.training.checkpoint import load_checkpoint, save_checkpoint
 from distillcse_kit.training.pretraining_settings import PretrainingSettings
 from distillcse_kit.training.word_pieces import SPECIAL_TOKENS
@@ -185,7 +185,9 @@ def run_pretraining(
             module.p = 0.0
     loss_of = torch.compile(masked_lm_loss, dynamic=False) if compile_model else masked_lm_loss
     total, seen, began = 0.0, 0, time.monotonic()
-    progress = tqdm(total=settings.steps, initial=state.step, desc="pretrain", unit="step", mininterval=5)
+    progress = progress_bar(
+        total=settings.steps, initial=state.step, desc="pretrain", unit="step", mininterval=5, leave=True
+    )
     for ids in batches(text, settings, state.step):
         if state.step >= settings.steps:
             break

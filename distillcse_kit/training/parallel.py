@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from joblib import Parallel, cpu_count, delayed, parallel_config
-from tqdm.auto import tqdm
 
 from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.progress import counted
 from distillcse_kit.training.run import Run
 
 MOST_PROCESSES = 4  # each holds its own interpreter, model and optimiser: about a gigabyte
@@ -48,5 +48,5 @@ def side_by_side(work: Callable[..., object], arguments: Sequence[tuple[Any, ...
         return
     with parallel_config("loky", inner_max_num_threads=max(1, cpu_count() // count)):
         finished = Parallel(n_jobs=count, return_as="generator_unordered")(delayed(work)(*each) for each in arguments)
-        for _ in tqdm(finished, total=len(arguments), desc=f"{label}, {count} at once", leave=False):
+        for _ in counted(finished, len(arguments), f"{label}, {count} at once"):
             pass

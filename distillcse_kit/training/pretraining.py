@@ -20,10 +20,11 @@ from transformers import BertForMaskedLM, BertTokenizer
 from distillcse_kit.data.tokens import TokenizedText
 from distillcse_kit.encoder.export import sentence_transformers_files
 from distillcse_kit.errors import KitError
-from distillcse_kit.store import Store, as_text, new_folder
+from distillcse_kit.store import Store, as_text
 from distillcse_kit.training.masked_lm import Pretraining, new_micro_encoder, new_optimiser, run_pretraining
 from distillcse_kit.training.pretraining_settings import PretrainingSettings
 from distillcse_kit.training.word_pieces import learn_vocabulary, new_tokenizer, ppmi_svd_embeddings
+from distillcse_kit.whole_files import new_folder
 
 
 def pretrain(
@@ -103,6 +104,7 @@ def pretrain(
     state.resume()
     if state.step:
         say(f"Continuing from step {state.step} of {settings.steps}.")
+    say(f"Training: {settings.steps - state.step} steps.")
     run_pretraining(state, text, tokenizer, compile_model)
     minutes = (time.monotonic() - started) / 60
     about = content | {"curve": state.curve, "minutes_of_last_start": round(minutes, 1), "tokens": int(text.starts[-1])}

@@ -15,11 +15,12 @@ from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.scoring import pairs_fingerprint, score_pairs
 from distillcse_kit.method.ensemble import TeacherEnsemble
-from distillcse_kit.store import Store, new_folder, read_json, write_json
+from distillcse_kit.store import Store, read_json, write_json
 from distillcse_kit.training.loop import Trainer, Watcher
 from distillcse_kit.training.recipe import Inputs, Recipe
 from distillcse_kit.training.training_text import Corpus
 from distillcse_kit.versions import versions
+from distillcse_kit.whole_files import is_there, new_folder
 
 
 @dataclass
@@ -36,8 +37,8 @@ class Run:
 
     @classmethod
     def load(cls, folder: Path) -> Run:
-        """Open a run folder; KitError if it is not one."""
-        if not (folder / "run.json").is_file():
+        """Open a run folder; KitError if it is not one, or the user may not read it."""
+        if not is_there(folder / "run.json"):
             raise KitError(f"{folder} is not a run folder (it has no run.json); name a folder that training made.")
         return cls(folder, read_json(folder / "run.json"))
 
@@ -129,8 +130,10 @@ def train(
     """
     content = run_content(recipe, Inputs.of(corpus, dev), teachers)
     folder = store.path("runs", content)
+    if is_there(folder / "run.json"):
+        return Run.load(folder)
     with store.locked(folder):
-        if (folder / "run.json").is_file():
+        if is_there(folder / "run.json"):  # another process has trained it meanwhile
             return Run.load(folder)
         started = time.time()
         with _turn:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from distillcse_kit.encoder.library_encoder import AnyEncoder, load_encoder
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
-from distillcse_kit.store import Store
+from distillcse_kit.progress import progress_bar
+from distillcse_kit.store import Store, write_array_header
 from distillcse_kit.training.recipe import encoder_name
 from distillcse_kit.training.training_text import Corpus, tokenized
 
@@ -56,11 +56,10 @@ def embed_corpus(
     def write(path: Path) -> None:
         encoder = load_encoder(source)
         embed = _embedder(store, encoder, corpus, max_tokens)
-        result = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(len(corpus), encoder.width))
-        for start in tqdm(range(0, len(corpus), chunk), desc=label, disable=label is None, leave=False):
-            rows = range(start, min(start + chunk, len(corpus)))
-            result[rows.start : rows.stop] = embed(rows)
-        result.flush()
+        with path.open("wb") as file:  # not a memory map: a full disk would kill the process
+            write_array_header(file, np.float16, (len(corpus), encoder.width))
+            for start in progress_bar(range(0, len(corpus), chunk), label is not None, desc=label):
+                file.write(embed(range(start, min(start + chunk, len(corpus)))).astype(np.float16).data)
 
     return store.array("embeddings", _content(source, corpus, max_tokens), write)
 

@@ -12,11 +12,11 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from tqdm.auto import tqdm
 
 from distillcse_kit.config import TrainingSettings
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.method.ensemble import TeacherEnsemble
+from distillcse_kit.progress import counted
 from distillcse_kit.store import Store
 from distillcse_kit.training.loop import Watcher
 from distillcse_kit.training.parallel import side_by_side
@@ -24,6 +24,7 @@ from distillcse_kit.training.recipe import Inputs, Recipe, teacher_name
 from distillcse_kit.training.run import Run, train
 from distillcse_kit.training.teacher_embeddings import embed_corpus, embeddings_path
 from distillcse_kit.training.training_text import Corpus
+from distillcse_kit.whole_files import is_there
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class Workplace:
         return self.store.root / "runs" / recipe.key(self.inputs)
 
     def is_done(self, recipe: Recipe) -> bool:
-        """Whether the store has the recipe's run."""
-        return (self.folder(recipe) / "run.json").is_file()
+        """Whether the store has the recipe's run. KitError if it may have it, but the user may not read it."""
+        return is_there(self.folder(recipe) / "run.json")
 
     def run(self, recipe: Recipe, progress: bool = True, on_step: Watcher | None = None) -> Run:
         """Train the recipe's run, its teachers first. What the store already has is loaded.
@@ -70,13 +71,16 @@ class Workplace:
 
     def run_all(self, recipes: Sequence[Recipe], label: str, parallel: bool) -> list[Run]:
         """The runs of all recipes, in order. With ``parallel``, missing ones are trained side by side."""
-        missing = [recipe for recipe in recipes if not self.is_done(recipe)] if parallel else []
-        if missing:
+        missing = [recipe for recipe in recipes if not self.is_done(recipe)]
+        if missing and parallel:
             teachers = dict.fromkeys(model for recipe in missing for model in recipe.taught_by(self.teacher))
             self.run_all([model for model in teachers if isinstance(model, Recipe)], "teachers", parallel)
             self.embed_all(self._source(model) for model in teachers)
             side_by_side(self.run, [(recipe, False) for recipe in missing], label)
-        return [self.run(recipe) for recipe in tqdm(recipes, desc=label, leave=False)]
+        missing = [recipe for recipe in missing if not self.is_done(recipe)]
+        for recipe in counted(missing, len(missing), label):
+            self.run(recipe)
+        return [self.run(recipe) for recipe in recipes]
 
     def ensemble(self, recipe: Recipe, progress: bool = True) -> TeacherEnsemble | None:
         """The teachers of a student, as stored embeddings; None for a teacher."""
