@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import re
@@ -149,6 +150,22 @@ def test_each_setting_has_a_flag_with_its_explanation(
     for name in set(settings.__dataclass_fields__) - without:  # type: ignore[attr-defined]
         assert re.search(rf"--{name.replace('_', '-')}[ ,]", words)
         assert helps.get(name), f"the docstring of {settings.__name__} says nothing about {name}"
+
+
+INDENTED = """How it is done.
+
+    Attributes:
+        size: how large, 1 or more;
+            2 in the paper.
+        low, high: both ends.
+    """
+
+
+@pytest.mark.parametrize("kept", [INDENTED, inspect.cleandoc(INDENTED)], ids=["Python 3.12", "Python 3.13"])
+def test_settings_are_explained_however_python_keeps_docstrings(kept: str) -> None:
+    """Python 3.13 takes the indentation off docstrings; earlier ones keep it."""
+    expected = {"size": "how large, 1 or more; 2 in the paper.", "low": "both ends.", "high": "both ends."}
+    assert field_help(type("Settings", (), {"__doc__": kept})) == expected
 
 
 # ---------------------------------------------------------------- mistakes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_the_other_public_names_have_a_card_too(name: str) -> None:
 @pytest.mark.parametrize("name", CARDS)
 def test_a_public_name_has_a_card(name: str) -> None:
     """What it is, an equation, a table of inputs, when to use it, a reference, and an example that imports it."""
-    card = getattr(dk, name).__doc__
-    assert "\n    =====" in card and "Input" in card and "Shape" in card
+    card = inspect.cleandoc(getattr(dk, name).__doc__)
+    assert "\n=====" in card and "Input" in card and "Shape" in card
     for part in ("When to use it:", "Reference:", "Example:", f">>> from distillcse_kit import {name}\n"):
         assert part in card, part

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from packaging.version import Version
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -193,7 +194,9 @@ def test_a_run_keeps_the_best_checkpoint_and_what_made_it(
     best = max(row["dev"] for row in run.history)
     assert run.scores["dev"] == best
     assert score_pairs(run.encoder(), dev) == pytest.approx(best, abs=1e-3)
-    assert run.about["training"]["learning_rate"] == 1e-3 and run.about["versions"]["torch"] == torch.__version__
+    assert run.about["training"]["learning_rate"] == 1e-3
+    # Of PyPI's torch, torch.__version__ names the CUDA that it was built for, and its metadata does not.
+    assert Version(run.about["versions"]["torch"]).public == Version(torch.__version__).public
     assert run.about["corpus"] == {"fingerprint": "test-corpus", "sentences": 100}
     assert not [file for file in run.folder.rglob("*") if file.suffix in (".bin", ".pt", ".pth", ".pkl", ".ckpt")]
     assert (run.folder / "model.safetensors").is_file()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import inspect
 import re
 import typing
 from collections.abc import Mapping
@@ -23,11 +24,12 @@ STORE = "the folder in DISTILLCSE_STORE, else ~/.cache/distillcse_kit"
 
 def field_help(settings: type) -> dict[str, str]:
     """{field: what the ``Attributes`` section of the dataclass's docstring says about it}."""
-    section = (settings.__doc__ or "").partition("Attributes:")[2]
+    # Python 3.13 takes the indentation off docstrings as it compiles them; cleandoc does the same on older ones.
+    section = inspect.cleandoc(settings.__doc__ or "").partition("Attributes:")[2]
     found: dict[str, str] = {}
     names: list[str] = []
     for line in section.splitlines():
-        entry = re.fullmatch(r" {8}(\w+(?:, \w+)*): (.*)", line)
+        entry = re.fullmatch(r" {4}(\w+(?:, \w+)*): (.*)", line)
         if entry:
             names = entry[1].split(", ")
             found |= dict.fromkeys(names, entry[2])
