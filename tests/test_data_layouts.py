@@ -29,7 +29,8 @@ def checkout(tmp_path: Path) -> Path:
         (downstream / other).mkdir()
     (tmp_path / "SimCSE" / "data").mkdir()
     (tmp_path / "SimCSE" / "data" / "wiki1m_for_simcse.txt").write_text("one\ntwo\n")
-    (tmp_path / "SimCSE" / "train.py").write_text("pass\n")
+    (tmp_path / "SimCSE" / "data" / "nli_for_simcse.csv").write_text("sent0,sent1,hard_neg\na,b,c\nd,e,f\n")
+    (tmp_path / "SimCSE" / "requirements.txt").write_text("transformers\nscipy\n")
     return tmp_path / "SimCSE"
 
 
@@ -50,6 +51,10 @@ def test_every_folder_of_a_simcse_checkout(checkout: Path, below: str, monkeypat
 
 def test_the_corpus_of_a_simcse_checkout(checkout: Path) -> None:
     assert list(load_corpus(checkout)["sentence"]) == ["one", "two"]
+    (checkout / "data" / "wiki1m_for_simcse.txt").unlink()
+    (checkout / "data" / "nli_for_simcse.csv").unlink()
+    with pytest.raises(KitError, match="no corpus file"):  # and not the packages of requirements.txt
+        load_corpus(checkout)
 
 
 @pytest.mark.parametrize("place", ["data", "senteval", "SentEval_data/..", "data/STS", "mteb", "data/senteval/sts"])
@@ -119,14 +124,14 @@ def test_a_set_without_its_test_files_is_named(tmp_path: Path) -> None:
     says(lambda: available_tasks(tmp_path), "stsb: STS-B test lacks sts-test.csv")
 
 
-@pytest.mark.parametrize("arguments", [["evaluate", "micro"], ["teach", "--profile", "smoke"], ["distill"], ["course"]])
-def test_the_command_says_it_too(
-    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_a_folder_given_as_dev_is_read_at_its_dev_split(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISTILLCSE_STORE", str(tmp_path / "store"))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "mine.txt").write_text("One sentence.\nAnother one.\n" * 50)
-    assert cli.main([*arguments, "--data-dir", str(tmp_path / "data")]) == 2
-    told = capsys.readouterr().err
-    assert "holds none of the known sets" in told and len(told.strip().splitlines()) == 1
+    (tmp_path / "pairs").mkdir()
+    (tmp_path / "pairs" / "test.jsonl").write_text("not read\n")
+    (tmp_path / "pairs" / "validation.jsonl").write_text('{"sentence1": "a", "sentence2": "b", "score": "high"}\n')
+    (tmp_path / "c.txt").write_text("One sentence.\nAnother one.\n" * 50)
+    corpus = ["--corpus", str(tmp_path / "c.txt")]
+    assert cli.main(["teach", "--profile", "smoke", *corpus, "--dev", str(tmp_path / "pairs")]) == 2
+    assert "validation.jsonl, line 1: the score is high" in capsys.readouterr().err

@@ -59,23 +59,20 @@ def folder_sentences(folder: Path, column: str | None, split: str) -> Iterator[s
 
 def _corpus_in(folder: Path, places: list[Path], split: str) -> list[Path]:
     """A well-known file, or else the only one, or else that of the split, which may be in parts."""
-    files = data_files(places)
+    files, deeper = data_files(places), data_files([sub for place in places for sub in places_of_split(place, split)])
     for known in KNOWN_CORPORA:
-        for file in files:
+        for file in (*files, *deeper):
             if file.name in (known, *(known + suffix for suffix in COMPRESSED)):
                 return [file]
-    found = files_of_split(files, split) or (files if len(files) == 1 else [])
-    if not files:
-        files = data_files([sub for place in places for sub in places_of_split(place, split)])
-        found = files_of_split(files, split)
+    found = files_of_split(files or deeper, split) or (files if len(files) == 1 else [])
     if found:
         return found
-    if not files:
+    if not (files or deeper):
         raise KitError(
             f"{folder}: no corpus file ({', '.join(DATA_KINDS)}; also {', '.join(COMPRESSED)}) in it or in its "
             f"subfolder corpus; {_GET_WIKI1M}."
         )
-    listed = ", ".join(str(file.relative_to(folder)) for file in files)
+    listed = ", ".join(str(file.relative_to(folder)) for file in files or deeper)
     raise KitError(
         f"{folder}: several files could be the corpus ({listed}); name one of them, as pretrain's file or with "
         f"--corpus of teach, distill, course and bench."

@@ -18,7 +18,9 @@ _SPLIT_WORDS = {  # as ``datasets`` has them
     "test": ("test", "testing", "eval", "evaluation"),
 }
 
-_NOT_DATA = re.compile(r"readme|license|licence|^(dataset_infos?|dataset_dict|state)\.json$", re.IGNORECASE)
+_NOT_DATA = re.compile(
+    r"readme|license|licence|^(requirements|constraints)\b|^(dataset_infos?|dataset_dict|state)\.json$", re.IGNORECASE
+)
 
 # At the end of a name: the number of a part, often how many there are, and in older data sets of the hub a checksum.
 _PART = re.compile(r"(\d{4,})(?:-of-(\d{4,})(?:-[0-9a-f]{16})?)?$")
@@ -32,7 +34,7 @@ def split_in(folder: Path, split: str) -> list[Path]:
 
 
 def data_files(places: Iterable[Path]) -> list[Path]:
-    """Files of the kinds that the kit reads, without readme and licence files and notes of ``datasets``."""
+    """Files of the kinds that the kit reads, without those for people, for pip, and for ``datasets`` itself."""
     return [
         file
         for place in places
