@@ -190,11 +190,8 @@ CASES: dict[str, tuple[Callable[[Path], list[str]], list[str]]] = {
         ["sts-test.csv, line 2", "seven, separated by tabs"],
     ),
     # tables that are none, and a data folder without sets
-    "parquet of garbage": (
-        corpus_of(b"PAR1" * 99, "c.parquet"),
-        ["c.parquet", "not a .parquet file", "write it again"],
-    ),
-    "arrow of garbage to pretrain": (corpus_of(b"ARROW1" * 99, "c.arrow", "pretrain"), ["c.arrow", "write it again"]),
+    "parquet of garbage": (corpus_of(b"PAR1" * 99, "c.parquet"), ["c.parquet", "not a .parquet file", "write it"]),
+    "parquet, half an archive": (corpus_of(b"\x1f\x8b", "c.parquet.gz", "pretrain"), ["c.parquet.gz", "damaged"]),
     "bz2 of garbage": (corpus_of(b"BZh9" * 99, "c.txt.bz2"), ["c.txt.bz2", "damaged or incomplete", "again"]),
     "zst of garbage for the course": (corpus_of(b"(zst)" * 99, "c.txt.zst", "course"), ["c.txt.zst", "damaged"]),
     "data folder without sets": (folder_without_sets("evaluate", "micro"), ["none of the known sets", "--data-dir"]),

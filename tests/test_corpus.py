@@ -401,14 +401,21 @@ def test_damaged_archives(tmp_path: Path, ending: str):
         fails(path, str(path), "damaged or incomplete", "again")
 
 
-def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    path = write(tmp_path / "c.txt", "one\ntwo")
-
+@pytest.mark.parametrize(
+    ("name", "error", "told"),
+    [
+        ("c.txt", PermissionError(13, "Permission denied"), "Permission denied"),
+        ("c.txt.gz", PermissionError(13, "Permission denied"), "Permission denied"),
+        ("c.txt", OSError("no number"), "no number"),
+    ],
+)
+def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: OSError, told: str):
     def refuse(*args: Any, **settings: Any) -> None:
-        raise PermissionError(13, "Permission denied")
+        raise error
 
     monkeypatch.setattr("distillcse_kit.data.reading._open", refuse)
-    fails(path, str(path), "cannot be read (Permission denied)")
+    path = write(tmp_path / name, "one\ntwo")
+    fails(path, str(path), f"cannot be read ({told})")
 
 
 def test_columns_where_there_are_none(tmp_path: Path):

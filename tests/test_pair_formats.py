@@ -95,6 +95,7 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
 def test_every_format_has_the_same_pairs(name: str, tmp_path: Path) -> None:
     WRITERS[name](tmp_path / name)
     assert triples(tmp_path / name) == triples(str(tmp_path / name)) == ROWS
+    assert load_sts(tmp_path / name).name == (f"{name}-test" if name in ("splits", "hub") else name)
 
 
 @pytest.mark.parametrize(

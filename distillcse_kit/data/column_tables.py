@@ -164,7 +164,12 @@ def one_split(
 
 def is_saved(folder: Path) -> bool:
     """Whether ``save_to_disk`` of a ``Dataset`` or ``DatasetDict`` wrote the folder."""
-    return (folder / _SAVED_SPLITS).is_file() or all((folder / name).is_file() for name in _SAVED)
+    return (folder / _SAVED_SPLITS).is_file() or not has_splits(folder)
+
+
+def has_splits(folder: Path) -> bool:
+    """Whether a folder with data can have several splits: ``save_to_disk`` of a ``Dataset`` did not write it."""
+    return not all((folder / name).is_file() for name in _SAVED)
 
 
 def saved_table(folder: Path, split: str) -> Table:

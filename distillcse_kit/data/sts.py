@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distillcse_kit.data.column_tables import dataset_table, is_dataset, one_split
+from distillcse_kit.data.column_tables import dataset_table, has_splits, is_dataset, one_split
 from distillcse_kit.data.own_pairs import is_pairs_file, own_rows, table_pairs
 from distillcse_kit.data.pair_files import (
     GET_SENTEVAL,
@@ -101,7 +101,7 @@ def load_sts(
         return _given_pairs(task, split)
     if isinstance(task, Path) or is_pairs_file(task):
         path = Path(task).expanduser()
-        name = f"{path.name}-{split}" if path.is_dir() else path.name
+        name = f"{path.name}-{split}" if path.is_dir() and has_splits(path) else path.name
         return _pairs(name, own_rows(path, split), math.inf, str(task))
     info = TASKS[canonical_task(task)]
     if split not in info.counts:
