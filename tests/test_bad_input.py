@@ -71,6 +71,17 @@ def set_of(task: str, file: str, content: str) -> Callable[[Path], list[str]]:
     return arguments
 
 
+def folder_without_sets(*arguments: str) -> Callable[[Path], list[str]]:
+    """Run a command with a data folder that holds only sentences."""
+
+    def with_folder(folder: Path) -> list[str]:
+        (folder / "data").mkdir()
+        (folder / "data" / "mine.txt").write_text("One sentence.\nAnother one.\n" * 50, encoding="utf-8")
+        return [*arguments, "--data-dir", str(folder / "data")]
+
+    return with_folder
+
+
 def year_with(gold: str) -> Callable[[Path], list[str]]:
     """Score on a year of STS with two pairs in each input file and this content in each gold file."""
 
@@ -178,6 +189,14 @@ CASES: dict[str, tuple[Callable[[Path], list[str]], list[str]]] = {
         set_of("stsb", "sts-test.csv", "g\tf\ty\t1\t3.0\ta\tb\ng\tf\n"),
         ["sts-test.csv, line 2", "seven, separated by tabs"],
     ),
+    # tables that are none, and a data folder without sets
+    "parquet of garbage": (corpus_of(b"PAR1" * 99, "c.parquet"), ["c.parquet", "not a .parquet file", "write it"]),
+    "parquet, half an archive": (corpus_of(b"\x1f\x8b", "c.parquet.gz", "pretrain"), ["c.parquet.gz", "damaged"]),
+    "bz2 of garbage": (corpus_of(b"BZh9" * 99, "c.txt.bz2"), ["c.txt.bz2", "damaged or incomplete", "again"]),
+    "zst of garbage for the course": (corpus_of(b"(zst)" * 99, "c.txt.zst", "course"), ["c.txt.zst", "damaged"]),
+    "data folder without sets": (folder_without_sets("evaluate", "micro"), ["none of the known sets", "--data-dir"]),
+    "data folder without sets to train": (folder_without_sets("teach"), ["none of the known sets", "--corpus"]),
+    "data folder without sets for the course": (folder_without_sets("course"), ["none of the known sets", "--corpus"]),
     # scores that are missing, NaN or not numbers
     "score missing": (pairs_of(GOOD + "a man\ta woman\t\n"), ["pairs.tsv", "line 2"]),
     "score nan": (pairs_of(GOOD + "a man\ta woman\tnan\n"), ["pairs.tsv", "line 2", "nan"]),

@@ -304,7 +304,8 @@ def test_a_csv_may_be_separated_by_tabs(tmp_path: Path):
         ("d.tsv", b"a\tb\t1\nc\0\td\t2\n", ["line 2", "NUL"]),
         ("d.tsv", b"a\tb\t1\nna\xefve\td\t2\n", ["line 2", "byte 3", "iconv"]),
         ("d.tsv.xz", b"no archive", ["damaged or incomplete"]),
-        ("d.json", "[]", ["does not know this kind", ".tsv"]),
+        ("d.json", "[]", ["no scored pair"]),
+        ("d.pdf", "%PDF", ["does not know this kind", ".tsv", ".jsonl"]),
     ],
 )
 def test_a_broken_file_of_pairs(tmp_path: Path, name: str, content: str | bytes, parts: list[str]):
@@ -325,7 +326,8 @@ def test_a_missing_file_of_pairs(name: str):
 def test_missing_folders_list_the_places(tmp_path: Path):
     fails("sts12", tmp_path / "none", str(tmp_path / "none"), "no such folder", "senteval.tar")
     (tmp_path / "downstream" / "STS").mkdir(parents=True)
-    fails("sts12", tmp_path, "no folder of STS12", str(tmp_path / "downstream" / "STS"), "senteval.tar", "--data-dir")
+    searched = "it and downstream, downstream/STS were searched"
+    fails("sts12", tmp_path, "holds none of the known sets (STS12, ", searched, "senteval.tar", "--data-dir")
 
 
 def test_missing_files_are_named(tmp_path: Path):
@@ -464,9 +466,9 @@ def test_bad_hub_sets(hub: Callable[..., None]):
     hub("mteb/sts13-sts", "test", [{"sentence1": "a", "text": "b"}])
     fails("sts13", None, "mteb/sts13-sts", "no column sentence2 or score among sentence1, text")
     hub("mteb/sts14-sts", "test", [*hub_rows(2), {"sid": "2", "score": None, "sentence2": "b", "sentence1": "a"}])
-    fails("sts14", None, "mteb/sts14-sts (test), line 3", "score is missing", check_counts=False)
+    fails("sts14", None, "mteb/sts14-sts (test), row 3", "score is missing", check_counts=False)
     hub("mteb/sts15-sts", "test", [*hub_rows(2), {"sid": "2", "score": 1.0, "sentence2": None, "sentence1": "a"}])
-    fails("sts15", None, "mteb/sts15-sts (test), line 3", "sentence of the pair is missing", check_counts=False)
+    fails("sts15", None, "mteb/sts15-sts (test), row 3", "sentence of the pair is missing", check_counts=False)
 
 
 def test_an_unreachable_hub_says_to_give_a_folder(monkeypatch: pytest.MonkeyPatch):

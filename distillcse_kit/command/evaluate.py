@@ -10,7 +10,6 @@ from distillcse_kit.command.flags import add_json
 from distillcse_kit.command.parser import Command
 from distillcse_kit.command.shared import check_writable, data_folder, json_number, write_results
 from distillcse_kit.config import POOLINGS, choose
-from distillcse_kit.errors import KitError
 
 if TYPE_CHECKING:
     from distillcse_kit.data.sentence_pairs import SentencePairs
@@ -25,14 +24,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tasks",
         metavar="NAME",
         nargs="+",
-        help="sets to score on: sts12, sts13, sts14, sts15, sts16, stsb, sickr, builtin, kit, or files of pairs "
-        "(default: all sets in --data-dir; without it, builtin and kit)",
+        help="sets to score on: sts12, sts13, sts14, sts15, sts16, stsb, sickr, builtin, kit, or files or folders "
+        "of pairs (default: all sets in --data-dir; without it, builtin and kit)",
     )
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
         type=Path,
-        help="folder with STS sets (default: none; sets that are not built in then come from the hub)",
+        help="folder with STS sets; a checkout of SimCSE will do "
+        "(default: none; sets that are not built in then come from the hub)",
     )
     parser.add_argument(
         "--split", metavar="NAME", default="test", help="part of each set: train, dev or test (default: test)"
@@ -82,8 +82,6 @@ def _evaluated_pairs(arguments: argparse.Namespace) -> dict[str, SentencePairs]:
     data_dir, tasks = data_folder(arguments), arguments.tasks
     if not tasks:
         tasks = ["builtin", "kit"] if data_dir is None else available_tasks(data_dir)
-    if not tasks:
-        raise KitError(f"{data_dir} holds none of the known sets; name a set with --tasks, or give another folder.")
     return {task: load_sts(task, data_dir, arguments.split) for task in tasks}
 
 

@@ -15,8 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from distillcse_kit.config import PROFILES, TrainingSettings
+from distillcse_kit.data.reading import COMPRESSED, DATA_KINDS
 
 STORE = "the folder in DISTILLCSE_STORE, else ~/.cache/distillcse_kit"
+SENTENCE_SOURCES = (
+    f"builtin, a file ({' '.join(DATA_KINDS)}, also {' '.join(COMPRESSED)}), a folder of such files or of "
+    f"save_to_disk, or a hub name"
+)
 
 
 # ---------------------------------------------------------------- flags from settings
@@ -128,13 +133,13 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "--data-dir",
         metavar="DIR",
         type=Path,
-        help="folder with STS sets and perhaps a corpus "
+        help="folder with STS sets and perhaps a corpus; a checkout of SimCSE will do "
         "(default: the built-in data, or the hub's with --profile paper)",
     )
     parser.add_argument(
         "--corpus",
         metavar="SOURCE",
-        help="training sentences: builtin, a file (.txt .csv .tsv .json .jsonl, also .gz .xz), a folder or a hub name "
+        help=f"training sentences: {SENTENCE_SOURCES} "
         "(default: the corpus in --data-dir, else builtin, or Wikipedia from the hub with --profile paper)",
     )
 
@@ -169,7 +174,8 @@ def add_training(parser: argparse.ArgumentParser, runs: str) -> None:
         "--dev",
         metavar="FILE",
         type=Path,
-        help="pairs that choose the best checkpoint, each line two sentences and a score (.csv .tsv .txt) "
+        help="pairs that choose the best checkpoint, each two sentences and a score: a file "
+        f"({' '.join(DATA_KINDS)}, also {' '.join(COMPRESSED)}) or a folder of save_to_disk with a split dev "
         "(default: STS-B dev in --data-dir, or from the hub with --profile paper, else the built-in dev pairs)",
     )
     parser.add_argument(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from distillcse_kit.command.flags import add_column, add_settings, add_store, given
+from distillcse_kit.command.flags import SENTENCE_SOURCES, add_column, add_settings, add_store, given
 from distillcse_kit.command.parser import Command
 from distillcse_kit.errors import KitError
 
@@ -17,8 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        help="sentences to train on: builtin, a file (.txt .csv .tsv .json .jsonl, also .gz .xz), a folder or a hub "
-        "name (required)",
+        help=f"sentences to train on: {SENTENCE_SOURCES} (required)",
     )
     parser.add_argument("--out", metavar="DIR", type=Path, required=True, help="folder for the new encoder (required)")
     add_column(parser)

@@ -42,7 +42,7 @@ def laboratory_of(arguments: argparse.Namespace) -> Laboratory:
         dataset = load_corpus(arguments.corpus, limit=profile.sentences, column=arguments.column, store=lab.store)
         lab.corpus = Corpus.of(dataset)
     if arguments.dev:
-        lab.dev = load_sts(arguments.dev)
+        lab.dev = load_sts(arguments.dev, split="dev")
     return lab
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from distillcse_kit.data.corpus_files import corpus_in, file_sentences, hub_sentences, looks_like_path
+from distillcse_kit.data.column_tables import dataset_table, is_dataset, one_split
+from distillcse_kit.data.corpus_files import (
+    file_sentences,
+    folder_sentences,
+    hub_sentences,
+    looks_like_path,
+    table_sentences,
+)
 from distillcse_kit.errors import KitError
 from distillcse_kit.store import Store
 from distillcse_kit.whole_files import new_file, put
@@ -25,7 +32,7 @@ _CHUNK = 10_000  # sentences of one Arrow batch, so that memory never holds a mi
 
 
 def load_corpus(
-    source: str | Path = "builtin",
+    source: str | Path | Dataset | Iterable[str] = "builtin",
     limit: int | None = None,
     column: str | None = None,
     split: str = "train",
@@ -35,7 +42,7 @@ def load_corpus(
 
     **When to use it.** Whenever you train: teachers and students see sentences only, no labels.
 
-    **Sources.** A file may also be compressed as .gz or .xz.
+    **Sources.** A file may also be compressed as .gz, .xz, .bz2 or .zst.
 
     | ``source`` | what is read |
     |---|---|
@@ -45,17 +52,23 @@ def load_corpus(
     | a .tsv file | one column; tabs, no quoting; the first line names the columns |
     | a .jsonl file | a string or an object per line |
     | a .json file | a list of strings or objects, ``{"data": that list}``, or lines as in .jsonl |
-    | a folder | ``wiki1m_for_simcse.txt``, or else ``wiki_en_1m.txt``, or else its only corpus file (see below) |
+    | a .parquet or .arrow file | one column |
+    | a folder of ``save_to_disk`` | one column of a ``Dataset``, or of one split of a ``DatasetDict`` |
+    | another folder | ``wiki1m_for_simcse.txt``, or else ``wiki_en_1m.txt``, or else one split (see below) |
     | a name such as ``owner/name`` | one split of that dataset on the Hugging Face hub |
+    | a ``Dataset``, or one of its kin | one column, and one split if it has several |
+    | a list of strings, or any iterable | each string is a sentence |
 
-    A folder is searched together with its subfolder ``corpus``; readme and licence files are ignored.
+    A folder is searched together with its subfolder ``corpus``; readme and licence files are ignored. If it has no
+    well-known file, it must hold one corpus file, or name its files as the hub does: ``train.jsonl``, or the parts
+    ``train-00000-of-00002.parquet`` and so on, which may be in a subfolder ``data`` or ``train``.
 
     Args:
         source: see the table.
         limit: read at most this many sentences, from the start; for ``"builtin"``, generate this many (default 40,000).
         column: the column, or the key of the objects, that holds the sentences. By default the first of ``sentence``,
             ``text``, ``sent0``, ``sentence1`` and ``sentence_A`` that exists, or else the only column.
-        split: the split of a hub dataset. Files have no splits.
+        split: the split of a hub dataset, a folder or a ``DatasetDict``. Single files have no splits.
         store: keeps the sentences in a memory-mapped file, which every call writes again. With None, or a store that
             the user may only read, they stay in memory, and every process that receives the dataset gets a copy.
 
@@ -82,13 +95,14 @@ def load_corpus(
             f"limit is {limit}, but contrastive learning needs at least two sentences; give 2 or more "
             f"(--sentences of teach, distill and pretrain)."
         )
+    if not isinstance(source, (str, Path)):
+        return _dataset(_given(source, column, split), limit, f"The {type(source).__name__} given as corpus", store)
     if source == "builtin":
         return _dataset(_builtin(limit, column), limit, "builtin", store)
     path = Path(source).expanduser()
-    if path.is_dir():
-        path = corpus_in(path)
     if path.exists():
-        return _dataset(file_sentences(path, column), limit, str(path), store)
+        sentences = folder_sentences(path, column, split) if path.is_dir() else file_sentences(path, column)
+        return _dataset(sentences, limit, str(path), store)
     if isinstance(source, Path) or looks_like_path(source):
         raise KitError(f"{source}: there is no such file or folder; check the path given as corpus.")
     return _dataset(hub_sentences(source, split, column), limit, f"{source} (split {split})", store)
@@ -169,3 +183,23 @@ def _builtin(limit: int | None, column: str | None) -> Iterable[str]:
     if column is not None:
         raise KitError(f"The built-in corpus has no column {column}; leave the column out.")
     return builtin_corpus(BUILTIN_SIZE if limit is None else limit, 0)
+
+
+def _given(source: Any, column: str | None, split: str) -> Iterator[str]:
+    """Sentences of an object in memory."""
+    origin = f"The {type(source).__name__} given as corpus"
+    if is_dataset(source):
+        yield from table_sentences(dataset_table(one_split(source, split, origin), origin), column)
+        return
+    if column is not None:
+        raise KitError(f"{origin} has no column {column}; leave the column out.")
+    # Iterating over a dictionary or a data frame would give the names of its columns.
+    if not isinstance(source, Iterable) or isinstance(source, Mapping) or hasattr(source, "columns"):
+        raise KitError(
+            f"{origin} is no corpus; give a path, a hub name, a Dataset, or the sentences alone, such as the column of "
+            f"a data frame: frame['text']."
+        )
+    for number, sentence in enumerate(source, start=1):
+        if not isinstance(sentence, str):
+            raise KitError(f"{origin}, item {number}: {str(sentence)[:40]!r} is not a string; give sentences only.")
+        yield sentence

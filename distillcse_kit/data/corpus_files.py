@@ -1,14 +1,26 @@
-"""Reading sentences from each kind of file, and from the hub."""
+"""Reading sentences from each kind of file, from folders and from tables."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
-from distillcse_kit.data.reading import COMPRESSED, Row, comma_rows, kind_of, load_hub, numbered_lines, tab_rows
+from distillcse_kit.data.column_tables import Table, dataset_table, file_table, is_saved, saved_table
+from distillcse_kit.data.json_records import json_records
+from distillcse_kit.data.reading import (
+    COMPRESSED,
+    DATA_KINDS,
+    Row,
+    comma_rows,
+    kind_of,
+    load_hub,
+    numbered_lines,
+    tab_rows,
+)
+from distillcse_kit.data.split_files import data_files, files_of_split, places_of_split
 from distillcse_kit.errors import KitError
 
 SENTENCE_COLUMNS = ("sentence", "text", "sent0", "sentence1", "sentence_A")
@@ -16,8 +28,6 @@ SENTENCE_COLUMNS = ("sentence", "text", "sent0", "sentence1", "sentence_A")
 KNOWN_CORPORA = ("wiki1m_for_simcse.txt", "wiki_en_1m.txt")  # a folder is searched for these first, in this order
 
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
-
-_NOT_SENTENCES = re.compile("readme|license|licence", re.IGNORECASE)
 
 _GET_WIKI1M = (
     "download SimCSE's corpus once where you have a network (hf download princeton-nlp/datasets-for-simcse "
@@ -34,31 +44,35 @@ def looks_like_path(source: str) -> bool:
     return "/" in source and Path(source).parent.is_dir()
 
 
-def corpus_in(folder: Path) -> Path:
-    """The corpus file of a folder or of its subfolder ``corpus``: a well-known one, or else the only one.
+def folder_sentences(folder: Path, column: str | None, split: str) -> Iterator[str]:
+    """Sentences of a folder that ``save_to_disk`` wrote, or of the corpus in a folder or in its subfolder ``corpus``.
 
     Raises:
-        KitError: there is no corpus file, or there are several and none is well known.
+        KitError: there is no corpus, there are several and none is well known, or it is damaged.
     """
     places = [folder, *(sub for sub in sorted(folder.iterdir()) if sub.is_dir() and sub.name.lower() == "corpus")]
-    files = [
-        file
-        for place in places
-        for file in sorted(place.iterdir())
-        if file.is_file() and kind_of(file) in _READERS and not _NOT_SENTENCES.search(file.name)
-    ]
+    for place in places:
+        if is_saved(place):
+            return table_sentences(saved_table(place, split), column)
+    return chain.from_iterable(file_sentences(file, column) for file in _corpus_in(folder, places, split))
+
+
+def _corpus_in(folder: Path, places: list[Path], split: str) -> list[Path]:
+    """A well-known file, or else the only one, or else that of the split, which may be in parts."""
+    files, deeper = data_files(places), data_files([sub for place in places for sub in places_of_split(place, split)])
     for known in KNOWN_CORPORA:
-        for file in files:
+        for file in (*files, *deeper):
             if file.name in (known, *(known + suffix for suffix in COMPRESSED)):
-                return file
-    if len(files) == 1:
-        return files[0]
-    if not files:
+                return [file]
+    found = files_of_split(files or deeper, split) or (files if len(files) == 1 else [])
+    if found:
+        return found
+    if not (files or deeper):
         raise KitError(
-            f"{folder}: no corpus file ({', '.join(_READERS)}; also .gz, .xz) in it or in its subfolder corpus; "
-            f"{_GET_WIKI1M}."
+            f"{folder}: no corpus file ({', '.join(DATA_KINDS)}; also {', '.join(COMPRESSED)}) in it or in its "
+            f"subfolder corpus; {_GET_WIKI1M}."
         )
-    listed = ", ".join(str(file.relative_to(folder)) for file in files)
+    listed = ", ".join(str(file.relative_to(folder)) for file in files or deeper)
     raise KitError(
         f"{folder}: several files could be the corpus ({listed}); name one of them, as pretrain's file or with "
         f"--corpus of teach, distill, course and bench."
@@ -75,7 +89,7 @@ def file_sentences(path: Path, column: str | None) -> Iterator[str]:
     if reader is None:
         raise KitError(
             f"{path}: the kit does not know this kind of corpus file; its name must end in "
-            f"{', '.join(_READERS)}, with or without .gz or .xz."
+            f"{', '.join(DATA_KINDS)}, and {', '.join(COMPRESSED)} may follow."
         )
     return reader(path, column)
 
@@ -88,14 +102,14 @@ def _text_sentences(path: Path, column: str | None) -> Iterator[str]:
 
 
 def _comma_sentences(path: Path, column: str | None) -> Iterator[str]:
-    return _table_sentences(comma_rows(path), path, column)
+    return _row_sentences(comma_rows(path), path, column)
 
 
 def _tab_sentences(path: Path, column: str | None) -> Iterator[str]:
-    return _table_sentences(tab_rows(path), path, column)
+    return _row_sentences(tab_rows(path), path, column)
 
 
-def _table_sentences(rows: Iterator[Row], path: Path, column: str | None) -> Iterator[str]:
+def _row_sentences(rows: Iterator[Row], path: Path, column: str | None) -> Iterator[str]:
     header = next(rows, None)
     if header is None:
         return
@@ -127,62 +141,10 @@ def _pick_column(names: Sequence[str], column: str | None, origin: str, where: s
     )
 
 
-def _json_line_sentences(path: Path, column: str | None) -> Iterator[str]:
-    return _record_sentences(_json_lines(path), path, column)
-
-
-def _json_sentences(path: Path, column: str | None) -> Iterator[str]:
-    return _record_sentences(_json_records(path), path, column)
-
-
-def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    for number, text in numbered_lines(path):
-        if text.strip():
-            yield f"line {number}", _parse_json(text, path, number)
-
-
-def _json_records(path: Path) -> Iterator[tuple[str, Any]]:
-    first = next((text for _, text in numbered_lines(path) if text.strip()), None)
-    if first is None:
-        return
-    if _is_json_record(first):
-        yield from _json_lines(path)
-        return
-    content = _parse_json("\n".join(text for _, text in numbered_lines(path)), path, 1)
-    if isinstance(content, dict):
-        content = content.get("data")
-    if not isinstance(content, list):
-        raise KitError(
-            f'{path}: the file must hold a list of strings or of objects, or {{"data": that list}}; '
-            f"the kit reads no other form of JSON, so write such a list, or a .txt file with one sentence per line."
-        )
-    for number, record in enumerate(content, start=1):
-        yield f"item {number}", record
-
-
-def _is_json_record(text: str) -> bool:
-    """Whether a file's first line is a complete record: then each line is one, otherwise the file is one document."""
-    try:
-        record = json.loads(text)
-    except ValueError:
-        return False
-    return isinstance(record, str) or (isinstance(record, dict) and not isinstance(record.get("data"), list))
-
-
-def _parse_json(text: str, path: Path, first_line: int) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise KitError(
-            f"{path}, line {first_line + error.lineno - 1}: not valid JSON ({error.msg}, character {error.colno}); "
-            f"fix the line, or write one sentence per line in a .txt file."
-        ) from error
-
-
-def _record_sentences(records: Iterable[tuple[str, Any]], path: Path, column: str | None) -> Iterator[str]:
+def _record_sentences(path: Path, column: str | None) -> Iterator[str]:
     """Sentences of strings and objects. ``null`` is a blank sentence: ``datasets`` writes it for a missing one."""
     picked: str | None = None
-    for where, record in records:
+    for where, record in json_records(path):
         sentence = record
         if isinstance(record, dict):
             picked = picked or _pick_column(list(record), column, str(path), f" in {where}")
@@ -203,21 +165,37 @@ def hub_sentences(name: str, split: str, column: str | None) -> Iterator[str]:
         KitError: the dataset cannot be loaded, or has no column of text that could hold the sentences.
     """
     dataset = load_hub(name, split, _GET_WIKI1M)
-    picked = _pick_column(dataset.column_names, column, f"{name} (split {split})")
-    for batch in dataset.select_columns([picked]).iter(batch_size=10_000):
-        for sentence in batch[picked]:
-            if sentence is not None and not isinstance(sentence, str):
-                raise KitError(
-                    f"{name}: the column {picked} does not hold text; name another with --column of teach, distill "
-                    f"and pretrain."
-                )
-            yield sentence or ""
+    return table_sentences(dataset_table(dataset, f"{name} (split {split})"), column)
+
+
+def table_sentences(table: Table, column: str | None) -> Iterator[str]:
+    """Sentences of a table; a missing one is blank.
+
+    Raises:
+        KitError: no column of text could hold the sentences, or the table's file is damaged.
+    """
+    if not table.columns:
+        return
+    picked = _pick_column(table.columns, column, table.origin)
+    for number, (sentence,) in table.rows([picked]):
+        if sentence is not None and not isinstance(sentence, str):
+            raise KitError(
+                f"{table.origin}, row {number}: the column {picked} does not hold text; name another with --column of "
+                f"teach, distill and pretrain."
+            )
+        yield sentence or ""
+
+
+def _table_file_sentences(path: Path, column: str | None) -> Iterator[str]:
+    return table_sentences(file_table(path), column)
 
 
 _READERS: dict[str, Callable[[Path, str | None], Iterator[str]]] = {
     ".txt": _text_sentences,
     ".csv": _comma_sentences,
     ".tsv": _tab_sentences,
-    ".json": _json_sentences,
-    ".jsonl": _json_line_sentences,
+    ".json": _record_sentences,
+    ".jsonl": _record_sentences,
+    ".parquet": _table_file_sentences,
+    ".arrow": _table_file_sentences,
 }

@@ -1,4 +1,4 @@
-"""Reading scored pairs from files: the user's own, and the published sets in the layout of SentEval."""
+"""Finding the published sets of scored pairs in a folder, and reading them in the layout of SentEval."""
 
 from __future__ import annotations
 
@@ -6,16 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from distillcse_kit.data.reading import (
-    COMPRESSED,
-    Row,
-    column_positions,
-    comma_rows,
-    kind_of,
-    numbered_lines,
-    tab_rows,
-)
-from distillcse_kit.data.tasks import TASKS, Task, plain_name
+from distillcse_kit.data.column_tables import is_saved
+from distillcse_kit.data.reading import column_positions, kind_of, numbered_lines, tab_rows
+from distillcse_kit.data.split_files import split_in
+from distillcse_kit.data.tasks import PUBLISHED, TASKS, Task, plain_name
 from distillcse_kit.errors import KitError
 
 GET_SENTEVAL = (
@@ -23,72 +17,22 @@ GET_SENTEVAL = (
     "--repo-type dataset --local-dir ., then unpack it) and give the folder with --data-dir"
 )
 
-_HEADER_WORDS = {
-    *("score", "scores", "gold", "gold score", "label", "labels", "rating", "value"),
-    *("similarity", "similarity score", "relatedness", "relatedness score"),
-}
+_CONTAINERS = ("sts", "downstream", "data", "senteval", "mteb")  # folders in which the sets' folders lie
 
 
 class ScoredRow(NamedTuple):
-    """A pair as it was read: the score is still text; file and line (from 1) say where the score stands."""
+    """A pair as it was read: the score is still text; file and place (such as ``line 3``) say where it stands."""
 
     file: Path | str
-    line: int
+    place: str
     first: str
     second: str
     score: str
 
     @property
     def where(self) -> str:
-        """File and line, for an error message."""
-        return f"{self.file}, line {self.line}"
-
-
-def is_pairs_file(task: str) -> bool:
-    """Whether ``task`` is the path of a file of pairs, and not the name of a known set."""
-    if plain_name(task) in {alias for info in TASKS.values() for alias in info.aliases}:
-        return False
-    path = Path(task).expanduser()
-    return "/" in task or path.is_file() or kind_of(path) in _PAIR_READERS or path.suffix.lower() in COMPRESSED
-
-
-def _pair_csv_rows(path: Path) -> Iterator[Row]:
-    """Rows of a .csv file. Some, like those of STS-B, use tabs instead of commas."""
-    first = next((text for _, text in numbered_lines(path) if text.strip()), "")
-    return tab_rows(path) if "\t" in first else comma_rows(path)
-
-
-_PAIR_READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
-    ".csv": _pair_csv_rows,
-    ".tsv": tab_rows,
-    ".txt": tab_rows,
-}
-
-
-def external_rows(path: Path) -> Iterator[ScoredRow]:
-    """Pairs of a user's file: the first two columns are the sentences, the last one is the score.
-
-    Raises:
-        KitError: the file is missing, of an unknown kind, unreadable or malformed.
-    """
-    if not path.is_file():
-        raise KitError(f"{path}: there is no such file of pairs; check the path.")
-    reader = _PAIR_READERS.get(kind_of(path))
-    if reader is None:
-        raise KitError(
-            f"{path}: the kit does not know this kind of file of pairs; its name must end in "
-            f"{', '.join(_PAIR_READERS)}, with or without .gz or .xz."
-        )
-    for number, row in enumerate(reader(path)):
-        if number == 0 and row.fields[-1].strip().lower().replace("_", " ") in _HEADER_WORDS:
-            continue
-        if len(row.fields) < 3:
-            separator = "commas" if kind_of(path) == ".csv" else "tabs"
-            raise KitError(
-                f"{path}, line {row.line}: {len(row.fields)} column(s) instead of three; give two sentences and a "
-                f"score, separated by {separator}."
-            )
-        yield ScoredRow(path, row.line, row.fields[0], row.fields[1], row.fields[-1])
+        """File and place, for an error message."""
+        return f"{self.file}, {self.place}"
 
 
 def _subfolders(folder: Path, names: Iterable[str]) -> list[Path]:
@@ -98,32 +42,93 @@ def _subfolders(folder: Path, names: Iterable[str]) -> list[Path]:
     return [sub for sub in sorted(folder.iterdir()) if plain_name(sub.name) in wanted and sub.is_dir()]
 
 
-def _places(data_dir: Path) -> list[Path]:
-    below = [data_dir, *_subfolders(data_dir, ["downstream"])]
-    return [place for folder in below for place in (folder, *_subfolders(folder, ["sts"]))]
+def _places(folder: Path, depth: int = 5) -> Iterator[Path]:
+    """The folder, and below it those in which SimCSE and SentEval keep the sets: SentEval/data/downstream/STS."""
+    yield folder
+    for name in _CONTAINERS if depth else ():
+        for sub in _subfolders(folder, [name]):
+            yield from _places(sub, depth - 1)
+
+
+def _all_places(data_dir: Path) -> list[Path]:
+    places = list(_places(data_dir))
+    above = data_dir.absolute().parent
+    # SentEval keeps SICK beside its folder STS.
+    beside_sick = plain_name(data_dir.absolute().name) == "sts" and plain_name(above.name) == "downstream"
+    return [*places, above] if beside_sick else places
+
+
+def in_senteval_layout(task: Task, split: str, folder: Path) -> bool:
+    """Whether the folder holds every file of the split, as SentEval names them."""
+    return all((folder / file).is_file() for file in task.file_names(split))
+
+
+def _named_folders(task: Task, data_dir: Path) -> list[Path]:
+    return [folder for place in _all_places(data_dir) for folder in _subfolders(place, task.aliases)]
+
+
+def _find(task: Task, split: str, data_dir: Path) -> Path | None:
+    # A folder that holds every file of the set is accepted under any name.
+    folders = [*_named_folders(task, data_dir), data_dir]
+    found = (folder for folder in folders if in_senteval_layout(task, split, folder))
+    named = (folder for folder in folders if plain_name(folder.absolute().name) in task.aliases)
+    return next(found, None) or next((folder for folder in named if _is_copy(folder, split)), None)
+
+
+def _is_copy(folder: Path, split: str) -> bool:
+    """Whether the folder is a copy of a set on the hub, and has the split."""
+    files = split_in(folder, split)
+    return is_saved(folder) or bool(files and kind_of(files[0]) in (".json", ".jsonl", ".parquet", ".arrow"))
 
 
 def task_folder(task: Task, split: str, data_dir: Path) -> Path:
-    """The folder of a set: the first one that holds all files of the split.
+    """The folder of a set: the first one that holds all files of the split, or else a copy of the set on the hub.
 
     Raises:
         KitError: ``data_dir`` does not exist, or none of its folders holds all files.
     """
     if not data_dir.is_dir():
         raise KitError(f"{data_dir}: there is no such folder; {GET_SENTEVAL}.")
-    files = task.file_names(split)
-    places = _places(data_dir)
-    named = [folder for place in places for folder in _subfolders(place, task.aliases)]
-    # A folder that holds every file of the set is accepted under any name.
-    for folder in (*named, data_dir):
-        if all((folder / file).is_file() for file in files):
-            return folder
-    for folder in named or [data_dir] * (plain_name(data_dir.name) in task.aliases):
-        missing = [file for file in files if not (folder / file).is_file()]
-        raise KitError(f"{folder}: {task.title} {split} lacks {', '.join(missing)}; {GET_SENTEVAL}.")
-    raise KitError(
-        f"{data_dir}: no folder of {task.title} (named {', '.join(sorted(task.aliases))}, in upper or lower case) was "
-        f"found in {', '.join(map(str, places))}; {GET_SENTEVAL}."
+    folder = _find(task, split, data_dir)
+    if folder is not None:
+        return folder
+    named = _named_folders(task, data_dir) or [data_dir] * (plain_name(data_dir.absolute().name) in task.aliases)
+    if named:
+        missing = [file for file in task.file_names(split) if not (named[0] / file).is_file()]
+        raise KitError(f"{named[0]}: {task.title} {split} lacks {', '.join(missing)}; {GET_SENTEVAL}.")
+    held = [other for other in PUBLISHED if any(_find(other, part, data_dir) for part in other.counts)]
+    if held:
+        raise KitError(
+            f"{data_dir} holds {', '.join(other.title for other in held)}, but no folder of {task.title} (named "
+            f"{', '.join(sorted(task.aliases))}, in upper or lower case); {GET_SENTEVAL}."
+        )
+    raise _none_held(data_dir)
+
+
+def available_sets(data_dir: Path) -> list[Task]:
+    """The published sets whose test split the folder holds completely, in the paper's order.
+
+    Raises:
+        KitError: the folder does not exist, or holds none of the sets.
+    """
+    if not data_dir.is_dir():
+        raise KitError(f"{data_dir}: there is no such folder; {GET_SENTEVAL}.")
+    held = [task for task in PUBLISHED if _find(task, "test", data_dir)]
+    if held:
+        return held
+    for task in PUBLISHED:
+        if _named_folders(task, data_dir):
+            task_folder(task, "test", data_dir)  # says which files are missing
+    raise _none_held(data_dir)
+
+
+def _none_held(data_dir: Path) -> KitError:
+    below = [str(place.relative_to(data_dir)) for place in _places(data_dir) if place != data_dir]
+    searched = f"it and {', '.join(below)} were" if below else "it was"
+    return KitError(
+        f"{data_dir} holds none of the known sets ({', '.join(task.title for task in PUBLISHED)}): {searched} searched "
+        f"for folders such as STS12-en-test, STSBenchmark and SICK; if the folder holds only sentences, give it as "
+        f"corpus (--corpus of teach, distill, sweep and course), or else {GET_SENTEVAL}."
     )
 
 
@@ -151,7 +156,7 @@ def _subset_rows(input_path: Path, gold_path: Path) -> Iterator[ScoredRow]:
             continue
         if len(columns) < 2 or not (columns[0].strip() and columns[1].strip()):
             raise KitError(f"{input_path}, line {number}: a sentence is missing; give two, separated by a tab.")
-        yield ScoredRow(gold_path, number, columns[0], columns[1], score)
+        yield ScoredRow(gold_path, f"line {number}", columns[0], columns[1], score)
 
 
 def _stsb_rows(task: Task, split: str, folder: Path) -> Iterator[ScoredRow]:
@@ -163,7 +168,7 @@ def _stsb_rows(task: Task, split: str, folder: Path) -> Iterator[ScoredRow]:
                 f"{path}, line {row.line}: {len(row.fields)} columns; STS-B has seven, separated by tabs: genre, file, "
                 f"year, id, score and two sentences."
             )
-        yield ScoredRow(path, row.line, row.fields[5], row.fields[6], row.fields[4])
+        yield ScoredRow(path, f"line {row.line}", row.fields[5], row.fields[6], row.fields[4])
 
 
 def _sickr_rows(task: Task, split: str, folder: Path) -> Iterator[ScoredRow]:
@@ -187,7 +192,7 @@ def named_rows(path: Path, columns: tuple[str, str, str]) -> Iterator[ScoredRow]
                 f"{path}, line {row.line}: {len(row.fields)} columns, but the header has {len(header.fields)}; "
                 f"fix the line."
             )
-        yield ScoredRow(path, row.line, *(row.fields[position] for position in positions))
+        yield ScoredRow(path, f"line {row.line}", *(row.fields[position] for position in positions))
 
 
 READERS: dict[str, Callable[[Task, str, Path], Iterator[ScoredRow]]] = {

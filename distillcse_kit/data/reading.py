@@ -6,11 +6,14 @@ would pair every later sentence with the wrong gold score.
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
+import io
 import lzma
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
@@ -19,7 +22,8 @@ from distillcse_kit.errors import KitError
 if TYPE_CHECKING:
     from datasets import Dataset
 
-COMPRESSED = (".gz", ".xz")
+COMPRESSED = (".gz", ".xz", ".bz2", ".zst")
+DATA_KINDS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".parquet", ".arrow")
 
 
 class Row(NamedTuple):
@@ -49,22 +53,39 @@ def _open(path: Path) -> IO[bytes]:
         return cast("IO[bytes]", gzip.open(path, "rb"))
     if suffix == ".xz":
         return cast("IO[bytes]", lzma.open(path, "rb"))
+    if suffix == ".bz2":
+        return cast("IO[bytes]", bz2.open(path, "rb"))
+    if suffix == ".zst":
+        import pyarrow as pa  # Python reads .zst itself from 3.14 on
+
+        return cast("IO[bytes]", io.BufferedReader(pa.input_stream(str(path), compression="zstd")))
     return path.open("rb")
 
 
-def _raw_lines(path: Path) -> Iterator[bytes]:
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """The bytes of a file, uncompressed if its name ends in .gz, .xz, .bz2 or .zst.
+
+    Raises:
+        KitError: the file is missing, unreadable or damaged. The block may read, but must not write files.
+    """
     if not path.exists():
         raise KitError(f"{path}: there is no such file; check the path.")
     try:
         with _open(path) as file:
-            yield from file
-    # BadGzipFile is an OSError, so damaged archives must be caught first.
-    except (gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+            yield file
+    except (OSError, zlib.error, lzma.LZMAError, EOFError) as error:
+        # The system's own errors have a number. Those of a damaged archive are OSErrors without one, or not OSErrors.
+        if isinstance(error, OSError) and (error.errno is not None or path.suffix.lower() not in COMPRESSED):
+            raise KitError(f"{path}: the file cannot be read ({error.strerror or one_line(error)}).") from error
         raise KitError(
             f"{path}: the compressed file is damaged or incomplete ({one_line(error)}); download or compress it again."
         ) from error
-    except OSError as error:
-        raise KitError(f"{path}: the file cannot be read ({error.strerror or one_line(error)}).") from error
+
+
+def _raw_lines(path: Path) -> Iterator[bytes]:
+    with opened(path) as file:
+        yield from file
 
 
 def _decode(raw: bytes, path: Path, number: int) -> str:
@@ -83,7 +104,7 @@ def _decode(raw: bytes, path: Path, number: int) -> str:
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Read a UTF-8 text file lazily; it may be compressed as .gz or .xz.
+    """Read a UTF-8 text file lazily; it may be compressed as .gz, .xz, .bz2 or .zst.
 
     Yields:
         The line's number (from 1) and its text, without the line end (LF or CRLF) and without a byte order mark.

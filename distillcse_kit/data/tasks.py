@@ -44,7 +44,7 @@ def _year(year: int, subsets: Mapping[str, int]) -> Task:
         name,
         name.upper(),
         {"test": sum(subsets.values())},
-        frozenset({name, f"sts20{year}", f"{name}entest"}),
+        frozenset({name, f"sts20{year}", f"{name}entest", f"{name}sts"}),
         hub=f"mteb/{name}-sts",
         subsets=subsets,
     )
@@ -66,7 +66,7 @@ TASKS: dict[str, Task] = {
             "stsb",
             "STS-B",
             {"train": 5749, "dev": 1500, "test": 1379},
-            frozenset({"stsb", "stsbenchmark", "stsbench"}),
+            frozenset({"stsb", "stsbenchmark", "stsbench", "stsbenchmarksts"}),
             hub="mteb/stsbenchmark-sts",
             files={"train": "sts-train.csv", "dev": "sts-dev.csv", "test": "sts-test.csv"},
         ),
@@ -74,7 +74,7 @@ TASKS: dict[str, Task] = {
             "sickr",
             "SICK-R",
             {"train": 4500, "dev": 500, "test": 4927},
-            frozenset({"sickr", "sick", "sickrelatedness"}),
+            frozenset({"sickr", "sick", "sickrelatedness", "sickrsts"}),
             hub="mteb/sickr-sts",
             files={"train": "SICK_train.txt", "dev": "SICK_trial.txt", "test": "SICK_test_annotated.txt"},
         ),
@@ -82,6 +82,8 @@ TASKS: dict[str, Task] = {
         Task("kit", "kit pairs", {"test": None}, frozenset({"kit", "kitpairs"})),
     )
 }
+
+PUBLISHED = tuple(task for task in TASKS.values() if task.hub)
 
 
 def plain_name(name: str) -> str:

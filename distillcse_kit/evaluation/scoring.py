@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -24,7 +24,9 @@ class Encodes(Protocol):
         ...
 
 
-def evaluate_sts(encoder: Encodes, tasks: Sequence[str], data_dir: str | Path | None = None) -> dict[str, float]:
+def evaluate_sts(
+    encoder: Encodes, tasks: Sequence[str] | Mapping[str, Any], data_dir: str | Path | None = None
+) -> dict[str, float]:
     """Score an encoder on the test split of each task by the paper's protocol, which is that of SimCSE.
 
         score = 100 * Spearman(cos(f(x_i), f(y_i)), gold_i)   over all pairs (x_i, y_i) of the task
@@ -37,6 +39,7 @@ def evaluate_sts(encoder: Encodes, tasks: Sequence[str], data_dir: str | Path | 
     |---|---|
     | ``encoder`` | anything with ``encode(list of n sentences) -> [n, d]``, such as a ``SentenceTransformer`` |
     | ``tasks`` | names or paths that ``load_sts`` accepts; the seven of the paper are ``PAPER_TASKS`` |
+    | | or {name of your choice: name, path or ``Dataset``} |
     | ``data_dir`` | folder with the published sets; None takes them from the Hugging Face hub |
 
     Returns:
@@ -55,7 +58,8 @@ def evaluate_sts(encoder: Encodes, tasks: Sequence[str], data_dir: str | Path | 
         >>> round(scores["kit"])
         29
     """
-    return {task: score_pairs(encoder, load_sts(task, data_dir)) for task in tasks}
+    named = tasks if isinstance(tasks, Mapping) else {task: task for task in tasks}
+    return {name: score_pairs(encoder, load_sts(task, data_dir)) for name, task in named.items()}
 
 
 def score_pairs(encoder: Encodes, pairs: SentencePairs) -> float:

@@ -38,7 +38,7 @@ class Laboratory(Material):
     ========  ======================================================  =====================================
     profile   how much work: "smoke", "laptop", "paper", or your own  "laptop"
     data_dir  folder with STS sets, and perhaps a corpus              the built-in sentences and pairs
-    corpus    "builtin", a file, a folder or a hub name               that of data_dir, or the built-in one
+    corpus    "builtin", a path, a hub name, a Dataset or a list      that of data_dir, or the built-in one
     base      encoder that all training starts from                   the profile's
     store     folder that keeps everything computed                   DISTILLCSE_STORE, or the user's cache
     ========  ======================================================  =====================================

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distillcse_kit.config import Profile, profile_named, with_changes
 from distillcse_kit.data.corpus import load_corpus
@@ -15,6 +15,9 @@ from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.evaluation.scoring import PAPER_TASKS, first_pairs
 from distillcse_kit.store import Store
 from distillcse_kit.training.training_text import Corpus
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 class Material:
@@ -32,7 +35,7 @@ class Material:
         self,
         profile: str | Profile = "laptop",
         data_dir: str | Path | None = None,
-        corpus: str | Path | None = None,
+        corpus: str | Path | Dataset | Iterable[str] | None = None,
         base: str | None = None,
         store: str | Path | None = None,
     ) -> None:
@@ -40,14 +43,15 @@ class Material:
         if base:
             self.profile = with_changes(self.profile, training=with_changes(self.profile.training, base=base))
         self.data_dir = Path(data_dir) if data_dir else None
-        self.corpus_source = corpus or None
+        # "" means none, but an empty Dataset is a mistake that must show.
+        self.corpus_source = None if isinstance(corpus, str) and not corpus else corpus
         self.store = Store(store)
         self.real = self.data_dir is not None or self.profile.name == "paper"
 
     @cached_property
     def corpus(self) -> Corpus:
         """The training sentences, as many as the profile takes."""
-        source: str | Path | None = self.corpus_source
+        source = self.corpus_source
         if source is None and self.data_dir is not None:
             source = self.data_dir
         if source is None:
