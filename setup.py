@@ -12,7 +12,8 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-_LINK = re.compile(r"(!?)(\[[^]]*\]\()(?!\w+:|#)([^)\s]+)\)")
+_LINK = re.compile(r"\]\((?!\w+:|#)([^)\s]+)\)")
+_PICTURES = (".png", ".svg", ".jpg", ".gif")
 
 
 def absolute_links(markdown: str, repository: str | None) -> str:
@@ -27,7 +28,7 @@ def absolute_links(markdown: str, repository: str | None) -> str:
     base = repository.rstrip("/").removesuffix(".git")
 
     def turned(link: re.Match[str]) -> str:
-        return f"{link[1]}{link[2]}{base}/{'raw' if link[1] else 'blob'}/HEAD/{link[3]})"
+        return f"]({base}/{'raw' if link[1].endswith(_PICTURES) else 'blob'}/HEAD/{link[1]})"
 
     return _LINK.sub(turned, markdown)
 

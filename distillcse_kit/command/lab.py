@@ -23,6 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-browser", action="store_true", help="print the address and start no browser (default: off)"
     )
+    parser.add_argument(
+        "--allow-root", action="store_true", help="start even as the user root, as in a container (default: off)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -33,7 +36,10 @@ def run(arguments: argparse.Namespace) -> int:
     from jupyterlab.labapp import LabApp
 
     print(f"Opening {first} in JupyterLab; Ctrl-C here stops it ...", flush=True)
-    LabApp.launch_instance([str(first), *(["--no-browser"] if arguments.no_browser else [])])
+    flags = [f"--{name.replace('_', '-')}" for name in ("no_browser", "allow_root") if getattr(arguments, name)]
+    # Not only the file's name: the address that Jupyter prints would then lead past the notebook.
+    where = [f"--ServerApp.root_dir={first.parent}", f"--LabApp.default_url=/lab/tree/{first.name}"]
+    LabApp.launch_instance([*where, *flags])
     return 0
 
 
