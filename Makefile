@@ -1,10 +1,9 @@
-# `make` or `make help` lists the targets. Times are for two cores.
-PYTHON ?= python3
+# `make` or `make help` lists the targets. Times are for two cores. Without make: `python -m distillcse_kit env`, then the
+# command `distillcse` in .venv/bin, which does what is done here.
 VENV := .venv
 RUN := $(VENV)/bin/
-PYTEST_ARGS ?= -n 2 --dist loadgroup -m "not browser"
+PYTHON ?= $(or $(wildcard $(RUN)python),python3)
 PROFILE ?= laptop
-EXTRAS ?= dev,integrations
 NOTEBOOKS := runs/course-smoke/notebooks
 .DEFAULT_GOAL := help
 .PHONY: help env course real sweeps has-data test browser screenshots check lab notebooks docs
@@ -13,24 +12,15 @@ help:  ## list the targets
 	@echo "DistillCSE Kit. Each target first makes what it needs:"
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
-env: $(VENV)/.installed  ## make the virtual environment .venv, with what the tests need (2 minutes, once)
-
-$(VENV)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "The kit needs Python 3.11 or later; name one, as in make env PYTHON=python3.12." >&2; exit 1; }
-	@echo "Installing into $(VENV): about 2 minutes and 2 GB, once ..."
-	@$(PYTHON) -m venv $(VENV)
-	@$(RUN)python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
-	@touch $@
-	@echo "Installed. $$($(RUN)python --version), torch $$($(RUN)python -c 'import importlib.metadata as m; print(m.version("torch"))')."
+env:  ## make the virtual environment .venv, with what the tests need (2 minutes, once)
+	@$(PYTHON) -m distillcse_kit env $(if $(EXTRAS),--extras $(EXTRAS))
 
 course: env  ## run all notebooks offline on the profile smoke, into runs/course-smoke (4 minutes)
-	@echo "Running the whole course on the profile smoke: at most 4 minutes ..."
-	@$(RUN)distillcse course --profile smoke --out runs/course-smoke
+	@$(RUN)distillcse course
 
 real: has-data env  ## run the course on your data and the profile laptop: make real DATA=folder (40 minutes)
-	@echo "Running the whole course on $(DATA), profile laptop: about 40 minutes; run it again to continue if it stops ..."
-	@$(RUN)distillcse course --profile laptop --data-dir "$(DATA)" --out runs/course-laptop
+	@echo "Run it again to continue if it stops."
+	@$(RUN)distillcse course --profile laptop --data-dir "$(DATA)"
 
 sweeps: has-data env  ## make the shipped tables again on your data: make sweeps DATA=folder (90 minutes)
 	@echo "Training and scoring all sweeps, profile laptop: about 90 minutes; run it again to continue if it stops ..."
@@ -42,8 +32,7 @@ has-data:
 	@test -n "$(DATA)" || { echo "Name the folder with your data, as in make real DATA=folder (README, 'Real data')." >&2; exit 2; }
 
 test: env  ## run the tests (at most 5 minutes)
-	@echo "Running the tests: at most 5 minutes ..."
-	@OMP_NUM_THREADS=1 $(RUN)python -m pytest $(PYTEST_ARGS)
+	@$(RUN)distillcse test
 
 browser: env  ## test notebooks and explorers in JupyterLab with a browser; skips if there is none (at most 6 minutes)
 	@echo "Running all notebooks in JupyterLab and using their explorers: at most 6 minutes, less after make course ..."
@@ -58,24 +47,18 @@ check: env  ## check style and types, and that the notebooks match their sources
 	@$(RUN)ruff check .
 	@$(RUN)ruff format --check .
 	@$(RUN)mypy
-	@$(RUN)python -m distillcse_kit.course.notebook_files --check
+	@$(RUN)distillcse notebooks --check
 
 lab: env  ## open the first notebook in JupyterLab (stop it with Ctrl-C)
-	@echo "Opening the first notebook in JupyterLab; Ctrl-C here stops it ..."
-	@$(RUN)jupyter lab notebooks/00_start_here.ipynb
+	@$(RUN)distillcse lab
 
 notebooks: env  ## write notebooks/*.ipynb from notebooks/src/*.py (seconds)
-	@echo "Writing notebooks/*.ipynb from notebooks/src/*.py: a few seconds ..."
-	@$(RUN)python -m distillcse_kit.course.notebook_files
+	@$(RUN)distillcse notebooks
 
-docs: $(VENV)/.docs  ## the documentation as a site in site/ (under a minute; runs the course first if it has not run)
-	@ls $(NOTEBOOKS)/*.ipynb > /dev/null 2>&1 || $(MAKE) --no-print-directory course
+docs: env  ## the documentation as a site in site/ (under a minute; runs the course first if it has not run)
+	@$(RUN)python -m distillcse_kit env --extras docs
+	@ls $(NOTEBOOKS)/*.ipynb > /dev/null 2>&1 || $(RUN)distillcse course
 	@echo "Building the site from docs/ and the notebooks in $(NOTEBOOKS): under a minute ..."
 	@NO_MKDOCS_2_WARNING=1 $(RUN)mkdocs build --strict --quiet
 	@$(RUN)python -m pytest -q tests/test_docs.py
 	@echo "Built: site/index.html. To search in it, serve it: $(RUN)python -m http.server --directory site"
-
-$(VENV)/.docs: $(VENV)/.installed
-	@echo "Installing what builds the site into $(VENV): seconds, once ..."
-	@$(RUN)python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[docs]'
-	@touch $@

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from distillcse_kit.method.shuffling import group_mean, group_p_shuffle
     from distillcse_kit.training.recipe import Recipe
 
-    __version__: str
+__version__ = "0.1.0"  # the only place: pyproject.toml reads it from here
 
 __all__ = [
     "Laboratory",
@@ -61,10 +61,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """A public name, loaded now and kept (PEP 562)."""
-    if name == "__version__":
-        found: Any = _version()
-    elif name == "explorers":
-        found = importlib.import_module("distillcse_kit.explorers")
+    if name == "explorers":
+        found: Any = importlib.import_module("distillcse_kit.explorers")
     elif name in _HOMES:
         found = getattr(importlib.import_module(f"distillcse_kit.{_HOMES[name]}"), name)
     else:
@@ -75,13 +73,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-def _version() -> str:
-    """The installed version; "0+unknown" where the kit runs from a folder without being installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("distillcse-kit")
-    except PackageNotFoundError:
-        return "0+unknown"

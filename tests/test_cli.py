@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,14 +15,19 @@ from pathlib import Path
 import pytest
 from conftest import SENTENCES
 
+import distillcse_kit
 from distillcse_kit.command import machine as doctor
 from distillcse_kit.command import main as cli
+from distillcse_kit.command.completion import SHELLS
 from distillcse_kit.command.flags import field_help
 from distillcse_kit.command.machine import Finding
 from distillcse_kit.command.shared import laboratory_of
 from distillcse_kit.config import PROFILES, DistillationSettings, TrainingSettings
+from distillcse_kit.course.notebook_files import find_notebooks
 from distillcse_kit.course.runner import TIME_LIMITS
 from distillcse_kit.training.pretraining_settings import PretrainingSettings
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -71,6 +77,59 @@ def test_help_is_quick_because_nothing_heavy_is_imported(words: list[str]) -> No
     assert done.stdout.endswith("[]\n")
 
 
+BARE = [sys.executable, "-S", "-m", "distillcse_kit"]  # a Python without any package
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], *([name, "--help"] for name in cli.NAMES)])
+def test_help_works_on_a_bare_python(words: list[str]) -> None:
+    done = subprocess.run([*BARE, *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout and done.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["doctor", "course", "teach", "notebooks"])
+def test_on_a_bare_python_one_sentence_says_how_to_get_the_packages(command: str) -> None:
+    done = subprocess.run([*BARE, command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stdout == ""
+    assert re.fullmatch(rf"distillcse {command}: This Python \(.+\) has no \w+; .+\n", done.stderr)
+
+
+def test_a_missing_part_of_the_kit_itself_is_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only another package can be missing; that the kit lacks a part of its own is a mistake of ours."""
+    monkeypatch.setitem(sys.modules, "distillcse_kit.command.machine", None)
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["doctor"])
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    status, told, _ = run(capsys, "--version")
+    assert status == 0 and told == f"distillcse {distillcse_kit.__version__}\n"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completion_knows_every_command_and_flag(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status, told, _ = run(capsys, "completion", shell)
+    assert status == 0
+    for name in cli.NAMES:
+        assert name in told
+        for action in cli.parser_of(name)._actions:
+            for flag in action.option_strings:
+                assert flag.lstrip("-") in told, f"{name} {flag}"
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+def test_bash_completes_with_the_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = tmp_path / "completion.bash"
+    script.write_text(run(capsys, "completion", "bash")[1], encoding="utf-8")
+    ask = (
+        f"source {script}; function=$(complete -p distillcse | sed 's/.*-F \\([^ ]*\\).*/\\1/')\n"
+        "complete_words() { COMP_WORDS=(distillcse $@); COMP_CWORD=$#; COMPREPLY=()\n"
+        "$function; echo ${COMPREPLY[@]}; }\n"
+        "complete_words te; complete_words distill --teacher-t; complete_words completion z"
+    )
+    told = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [set(line.split()) for line in told] == [{"teach", "test"}, {"--teacher-temperature"}, {"zsh"}]
+
+
 def test_only_the_chosen_command_is_imported() -> None:
     code = (
         "import sys, distillcse_kit.command.main as c\n"
@@ -113,8 +172,13 @@ def test_the_first_line_of_the_help_names_what_is_required(command: str) -> None
     parser = cli.parser_of(command)
     first = parser.format_help().splitlines()[0]
     assert first.startswith(f"usage: distillcse {command} ") and first.endswith("[flags]")
-    required = [action for action in parser._actions if action.required]
-    words = [word for action in required for word in (*action.option_strings, action.metavar)]
+    shown = [action for action in parser._actions if action.required or not action.option_strings]
+    marks = {"?": "[{}]", "*": "[{} ...]", None: "{}", "+": "{}"}
+    words = [
+        word
+        for action in shown
+        for word in (*action.option_strings, *marks[action.nargs].format(action.metavar).split())  # type: ignore[index]
+    ]
     assert first.split()[3:-1] == words
 
 
@@ -277,6 +341,24 @@ def test_doctor_looks_at_everything(tmp_path: Path) -> None:
     )
     assert "micro encoder" in found
     assert found["store"].detail == f"{tmp_path}, 1 MiB"
+
+
+def test_doctor_finds_that_notebooks_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor._notebooks()[0].status == "ok" and doctor._notebooks()[0].detail.startswith("9 in ")
+    monkeypatch.setattr(find_notebooks, "__defaults__", (tmp_path,))
+    found = {finding.name: finding for finding in doctor.examine(tmp_path)}
+    assert found["notebooks"].status == "missing" and "install the kit again" in found["notebooks"].detail
+
+
+def test_doctor_advises_what_is_possible_outside_a_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no constraints.txt, so nothing is said about tested versions."""
+    monkeypatch.setattr(doctor, "find_checkout", lambda: None)
+    [found] = doctor._packages()
+    assert found.status == "ok" and "tested" not in found.detail
+    real = doctor.installed_version
+    monkeypatch.setattr(doctor, "installed_version", lambda name: None if name == "tqdm" else real(name))
+    [found] = doctor._packages()
+    assert found.status == "missing" and 'pip install "tqdm>=' in found.detail
 
 
 def test_doctor_finds_packages_that_are_missing_old_or_untested(monkeypatch: pytest.MonkeyPatch) -> None:

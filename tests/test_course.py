@@ -226,8 +226,8 @@ def test_a_damaged_corpus_is_found_before_anything_is_written(tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
-def test_without_a_checkout_the_sentence_says_so(tmp_path: Path) -> None:
-    with pytest.raises(KitError, match="checkout of the repository"):
+def test_a_kit_without_notebooks_says_so(tmp_path: Path) -> None:
+    with pytest.raises(KitError, match=r"There are no notebooks in .*; install the kit again"):
         run_course(Course(folder=tmp_path), say=lambda line: None)
 
 

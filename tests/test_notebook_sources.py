@@ -10,9 +10,11 @@ import nbformat
 import papermill
 import pytest
 
+from distillcse_kit.command.main import main
 from distillcse_kit.course import notebook_files as notebooks
 from distillcse_kit.course.notebook_files import (
     as_file,
+    copy_notebooks,
     differences,
     find_notebooks,
     from_source,
@@ -86,13 +88,13 @@ def test_ids_differ_and_stay_where_other_cells_change(folder: Path) -> None:
 
 def test_check_names_what_is_missing_or_differs(folder: Path) -> None:
     path = folder / "01_lesson.ipynb"
-    assert differences(folder) == [f"{path} is missing; run make notebooks."]
+    assert differences(folder) == [f"{path} is missing; run distillcse notebooks."]
     generate(folder)
     content = json.loads(path.read_text(encoding="utf-8"))
     content["cells"][2]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["0\n"]}]
     path.write_text(as_file(content), encoding="utf-8")
     [sentence] = differences(folder)
-    assert "differs from what" in sentence and "make notebooks" in sentence
+    assert "differs from what" in sentence and "run distillcse notebooks" in sentence
 
 
 def test_a_readers_own_notebook_is_left_alone(folder: Path) -> None:
@@ -103,11 +105,34 @@ def test_a_readers_own_notebook_is_left_alone(folder: Path) -> None:
     assert list(find_notebooks(folder)) == ["01_lesson"]
 
 
-def test_the_command_compares_and_writes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert notebooks.main(["--check"], folder) == 1
-    assert notebooks.main([], folder) == 0
-    assert notebooks.main(["--check"], folder) == 0
+def test_the_command_compares_and_writes(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "notebooks").mkdir()
+    (folder / "src").rename(folder / "notebooks" / "src")
+    monkeypatch.setattr("distillcse_kit.command.notebooks.needed_checkout", lambda command: folder)
+    assert main(["notebooks", "--check"]) == 1
+    assert "01_lesson.ipynb is missing" in capsys.readouterr().err
+    assert main(["notebooks"]) == 0
+    assert main(["notebooks", "--check"]) == 0
     assert "0 differ" in capsys.readouterr().out
+
+
+def test_copies_keep_what_a_reader_has_changed(folder: Path, tmp_path: Path) -> None:
+    source = folder / "src" / "01_lesson.py"
+    (folder / "src" / "02_next.py").write_text(SOURCE, encoding="utf-8")
+    target = tmp_path / "a" / "lessons"
+    paths, kept = copy_notebooks(target, folder)
+    assert [path.name for path in paths] == ["01_lesson.ipynb", "02_next.ipynb"] and kept == []
+    assert paths[0].read_text(encoding="utf-8") == as_file(from_source(source))
+    paths[0].write_text("mine", encoding="utf-8")
+    paths[1].write_bytes(paths[1].read_bytes().replace(b"\n", b"\r\n"))  # only saved on Windows
+    assert copy_notebooks(target, folder) == (paths, [paths[0]])
+    assert paths[0].read_text(encoding="utf-8") == "mine"
+    paths[0].unlink()
+    assert copy_notebooks(target, folder) == (paths, [])
+    with pytest.raises(KitError, match=r"is a file; name a folder"):
+        copy_notebooks(source, folder)
 
 
 def test_unreadable_notebooks_are_one_sentence(tmp_path: Path) -> None:

