@@ -62,7 +62,7 @@ def files(tmp_path: Path, tiny: Path) -> dict[str, Path]:
 # ---------------------------------------------------------------- help
 
 
-HEAVY = ("torch", "numpy", "transformers", "datasets", "matplotlib", "papermill")
+HEAVY = ("torch", "numpy", "transformers", "datasets", "matplotlib", "papermill", "statsmodels")
 
 
 @pytest.mark.parametrize("words", [[], ["--help"], *([name, "--help"] for name in cli.NAMES)])

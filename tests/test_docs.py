@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from distillcse_kit.evaluation.statistics import SeedInterval, detectable_difference, paired_difference, seed_interval
+from distillcse_kit.evaluation.power import detectable_difference
+from distillcse_kit.evaluation.statistics import SeedInterval, paired_difference, seed_interval
 from distillcse_kit.experiments.shipped import BUILTIN_RUN, REAL_RUN, markdown_table, shipped_run
 from distillcse_kit.experiments.sweep_result import shipped_sweep, with_average
 from distillcse_kit.experiments.sweeps import SWEEPS

@@ -1,9 +1,14 @@
-"""Intervals beside scipy's for any number of seeds, their coverage, and what a verdict may say."""
+"""Intervals beside scipy's for any number of seeds, their coverage, verdicts, corrections and power."""
 
 from __future__ import annotations
 
+import gc
 import math
 import re
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,14 +16,9 @@ from scipy import stats
 
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation import SeedInterval, paired_difference, seed_interval, verdict
-from distillcse_kit.evaluation.statistics import (
-    bootstrap_pairs,
-    compare_with,
-    detectable_difference,
-    holm,
-    power,
-    seeds_needed,
-)
+from distillcse_kit.evaluation import statistics as module
+from distillcse_kit.evaluation.power import detectable_difference, power, seeds_needed
+from distillcse_kit.evaluation.statistics import bootstrap_pairs, compare_with, holm
 
 # ---------------------------------------------------------------- against scipy
 
@@ -183,6 +183,49 @@ def test_holm_by_its_definition() -> None:
             assert rejected(p_values, level) == [value <= level for value in adjusted]
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([math.nan, 0.01]) == pytest.approx([1.0, 0.02])
+    assert holm([]) == [] and holm([math.nan] * 2) == [1.0, 1.0]
+
+
+def test_holm_is_the_formula_of_its_docstring() -> None:
+    """Also where p-values are equal, missing, 0 or 1."""
+    draw = np.random.default_rng(8)
+    for count in (1, 2, 5, 40):
+        for _ in range(20):
+            p_values = np.round(draw.random(count) ** 3, 2)
+            p_values[draw.random(count) < 0.2] = math.nan
+            known = [1.0 if math.isnan(value) else value for value in p_values]
+            steps = sorted(known)
+            expected = [
+                max(min(1.0, (count - j) * steps[j]) for j in range(count) if steps[j] <= value) for value in known
+            ]
+            assert holm(p_values.tolist()) == pytest.approx(expected, abs=1e-12)
+
+
+def test_holm_leaves_the_collector_of_garbage_as_it_was() -> None:
+    """Its library collects all garbage in each call. Here that finds nothing to look at, and then all is as before."""
+    skipped: list[int] = []
+
+    def watch(phase: str, about: dict[str, int]) -> None:
+        skipped.append(gc.get_freeze_count())
+
+    holm([0.5])  # whatever the import leaves behind
+    gc.callbacks.append(watch)
+    try:
+        holm([0.01, 0.04])
+    finally:
+        gc.callbacks.remove(watch)
+    assert skipped and min(skipped) > 10_000
+    assert gc.get_freeze_count() == 0
+
+
+def test_the_slow_library_is_loaded_only_where_it_is_used() -> None:
+    code = (
+        "import sys; import distillcse_kit.evaluation.power, distillcse_kit.evaluation.statistics as s;"
+        "s.paired_difference([1, 2, 4], [1, 1, 1]); first = 'statsmodels' in sys.modules;"
+        "s.holm([0.5]); print(first, 'statsmodels' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
 
 
 def test_a_table_is_compared_as_scipy_compares_pairs() -> None:
@@ -198,6 +241,18 @@ def test_a_table_is_compared_as_scipy_compares_pairs() -> None:
     assert math.isnan(one.p_value) and one.adjusted == 1 and not one.decided
     assert compare_with({"a": [1.0, 2.0], "b": [1.0, 2.0]}, "a")["b"].p_value == 1
     assert compare_with({"a": [1.0, 2.0], "b": [2.0, 3.0]}, "a")["b"].p_value == 0
+    tenths = compare_with({"a": [0.0] * 3, "b": [0.1] * 3}, "a")["b"]  # their mean is rounded, and is not 0.1
+    assert tenths.p_value == 0 and tenths.decided
+
+
+def test_a_p_value_is_the_tail_of_students_t() -> None:
+    """By the definition: the chance that |t| is above |mean| sqrt(n) / s."""
+    draw = np.random.default_rng(9)
+    for n in (2, 3, 5, 30):
+        a, b = 60 + draw.normal(size=n), 61 + draw.normal(size=n)
+        t = abs((a - b).mean()) * math.sqrt(n) / (a - b).std(ddof=1)
+        found = compare_with({"a": a, "b": b}, "a")["b"].p_value
+        assert found == pytest.approx(2 * stats.t.sf(t, n - 1), rel=1e-9)
 
 
 def test_without_an_effect_a_table_claims_one_in_at_most_5_percent() -> None:
@@ -252,6 +307,46 @@ def test_the_bootstrap_covers_and_does_not_claim_too_often() -> None:
     assert outside <= 3 + 3 * (60 * 0.05 * 0.95) ** 0.5
 
 
+def test_draws_without_a_correlation_are_left_out() -> None:
+    """Four pairs with two gold scores: many draws hold one gold score only, and have no correlation."""
+    gold = np.array([0.0, 0.0, 5.0, 5.0])
+    better, worse = gold + np.array([0.0, 0.1, 0.2, 0.3]), np.array([1.0, 4.0, 0.0, 2.0])
+
+    def spearman(predicted: np.ndarray, rows: np.ndarray) -> float:
+        return 100 * np.corrcoef(stats.rankdata(predicted[rows]), stats.rankdata(gold[rows]))[0, 1]
+
+    with np.errstate(invalid="ignore"):
+        differences = [
+            spearman(better, rows) - spearman(worse, rows)
+            for rows in np.random.default_rng(0).integers(4, size=(200, 4))
+        ]
+    assert 0 < np.isnan(differences).sum() < 100
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = bootstrap_pairs(better[None], worse[None], gold, resamples=200)
+    assert (found.low, found.high) == pytest.approx(tuple(np.nanquantile(differences, [0.025, 0.975])))
+
+
+@pytest.mark.parametrize("at_a_time", [1, 60, 500, 10**9])
+def test_how_many_draws_are_ranked_together_changes_nothing(monkeypatch: pytest.MonkeyPatch, at_a_time: int) -> None:
+    draw = np.random.default_rng(6)
+    gold = draw.normal(size=60)
+    sides = noisy(draw, gold, 1), noisy(draw, gold, 2)
+    expected = bootstrap_pairs(*sides, gold, resamples=50)
+    sizes: list[int] = []
+    ranks = module.rankdata
+
+    def noted(values: np.ndarray, axis: int) -> np.ndarray:
+        sizes.append(values.size)
+        return ranks(values, axis=axis)
+
+    monkeypatch.setattr(module, "rankdata", noted)
+    monkeypatch.setattr(module, "AT_A_TIME", at_a_time)
+    found = bootstrap_pairs(*sides, gold, resamples=50)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
+    assert max(sizes) == 60 * max(1, min(50, at_a_time // 60))  # memory does not grow with the number of draws
+
+
 def test_the_same_predictions_do_not_differ() -> None:
     gold = np.arange(20.0)
     same = noisy(np.random.default_rng(0), gold, 3)
@@ -275,6 +370,37 @@ def test_what_cannot_be_resampled_is_one_sentence(
         bootstrap_pairs(predicted, baseline, list(gold))
 
 
+def test_no_draw_at_all_is_one_sentence() -> None:
+    with pytest.raises(KitError, match="resamples is 0; it must be at least 1"):
+        bootstrap_pairs(np.zeros((1, 5)), np.zeros((1, 5)), range(5), resamples=0)
+
+
+# ---------------------------------------------------------------- how many seeds
+
+
+@pytest.mark.parametrize("level", [0.001, 0.05, 0.2])
+@pytest.mark.parametrize("n", [2, 3, 5, 16, 200])
+def test_power_is_the_two_tails_of_the_non_central_t(n: int, level: float) -> None:
+    critical = stats.t.ppf(1 - level / 2, n - 1)
+    for difference in (0.0, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0):
+        tail = stats.nct(n - 1, difference / 0.5 * math.sqrt(n))
+        expected = tail.sf(critical) + np.nan_to_num(tail.cdf(-critical))  # nan far from 0
+        assert power(difference, 0.5, n, level) == pytest.approx(expected, abs=1e-9)
+        assert power(-difference, 0.5, n, level) == power(difference, 0.5, n, level)
+
+
+def test_power_far_from_0_is_a_number() -> None:
+    """Where scipy has no number for one of the tails, as for differences that are all equal up to rounding."""
+    for n in range(2, 9):
+        found = [power(size, 1.0, n) for size in (0.5, 1, 5, 10, 20, 50, 1e3, 1e6, 1e10, 1e20, 1e300)]
+        assert found == pytest.approx(sorted(found), abs=1e-12) and found[-1] == pytest.approx(1, abs=1e-9)
+    assert power(0.1, 1.7e-17, 5) == power(1.0, 1e-300, 2) == 1
+    # So far from 0, t exceeds its critical value where s < difference sqrt(n) / critical: here by counting.
+    scatter = np.abs(np.random.default_rng(1).normal(size=100_000))  # s of two values with a deviation of 1
+    critical = stats.t.isf(0.5e-6, 1)
+    assert power(1e6, 1.0, 2, 1e-6) == pytest.approx((scatter < 1e6 * math.sqrt(2) / critical).mean(), abs=0.005)
+
+
 def test_power_is_how_often_simulated_seeds_find_a_difference() -> None:
     draw = np.random.default_rng(0)
     sample = draw.normal(0.8, 1.0, size=(20_000, 6))
@@ -295,7 +421,27 @@ def test_the_seeds_that_are_needed_are_just_enough() -> None:
     n = seeds_needed(0.5, 0.5)
     assert power(0.5, 0.5, n) >= 0.8 > power(0.5, 0.5, n - 1) and n == 10
     assert seeds_needed(-0.5, 0.5) == n
-    with pytest.raises(KitError, match="difference that matters"):
-        seeds_needed(0, 0.5)
-    with pytest.raises(KitError, match="at least two"):
-        detectable_difference(0.5, 1)
+    assert seeds_needed(0.5, 0.0) == seeds_needed(0.1, 1.7e-17) == 2
+    for difference in (0.05, 0.3, 2.0, 3.0):
+        n = seeds_needed(difference, 0.4)
+        assert power(difference, 0.4, n) >= 0.8 and (n == 2 or power(difference, 0.4, n - 1) < 0.8)
+
+
+SENTENCES: dict[str, Callable[[], float]] = {
+    "difference that matters": lambda: seeds_needed(0, 0.5),
+    "More than 1,000,000 seeds": lambda: seeds_needed(1e-6, 1.0),
+    "standard deviation is nan; give that of at least two differences": lambda: seeds_needed(0.5, math.nan),
+    "standard deviation is -1; give": lambda: detectable_difference(-1, 5),
+    "wanted chance is 80;": lambda: detectable_difference(0.5, 5, 80),
+    "wanted chance is 0.01;": lambda: seeds_needed(0.5, 0.5, 0.01),
+    "at least two": lambda: detectable_difference(0.5, 1),
+    "give at least two": lambda: power(0.5, 0.5, 1),
+    "standard deviation is 0; the power needs one above 0": lambda: power(0.5, 0, 5),
+    r"level is 5; it must lie in \(0, 1\)": lambda: power(0.5, 0.5, 5, 5),
+}
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_what_has_no_power_is_one_sentence(sentence: str) -> None:
+    with pytest.raises(KitError, match=sentence):
+        SENTENCES[sentence]()

@@ -14,7 +14,8 @@ from distillcse_kit.command import main as cli
 from distillcse_kit.config import Profile, TrainingSettings, profile_named, with_changes
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.errors import KitError
-from distillcse_kit.evaluation.statistics import compare_with, detectable_difference
+from distillcse_kit.evaluation.power import detectable_difference
+from distillcse_kit.evaluation.statistics import compare_with
 from distillcse_kit.experiments.names import SWEEP_NAMES
 from distillcse_kit.experiments.sweep_design import Analysis, Curve, Sweep
 from distillcse_kit.experiments.sweep_result import (

@@ -1,18 +1,21 @@
-"""How sure can one be? Intervals over seeds, paired differences, and how many seeds a difference needs."""
+"""How sure can one be? Intervals over seeds and over pairs, and paired differences."""
 
 from __future__ import annotations
 
+import gc
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.stats import nct as noncentral_t
-from scipy.stats import rankdata
+from scipy.stats import DegenerateDataWarning, bootstrap, rankdata, ttest_rel
 from scipy.stats import t as student_t
 
 from distillcse_kit.errors import KitError
+
+LEVEL = 0.05  # of every test
+AT_A_TIME = 100_000  # resampled pairs that are ranked together: faster than one draw at a time, in a few megabytes
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class Comparison:
     @property
     def decided(self) -> bool:
         """Whether the difference is significant at 5%, corrected for all settings of the table."""
-        return self.adjusted < 0.05
+        return self.adjusted < LEVEL
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -122,12 +125,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     If a table has no effect at all, the chance that any p~ is below a level is at most that level. nan counts as 1.
     """
-    values = np.nan_to_num(np.asarray(p_values, dtype=np.float64), nan=1.0)
-    order = np.argsort(values, kind="stable")
-    stepped = np.maximum.accumulate(np.minimum(1.0, values[order] * np.arange(len(values), 0, -1)))
-    adjusted = np.empty(len(values))
-    adjusted[order] = stepped
-    return adjusted.tolist()
+    from statsmodels.stats.multitest import multipletests  # loads pandas, so not before it is needed
+
+    # ``multipletests`` collects garbage, which takes 0.2 s with all that an explorer has loaded; unless it is frozen.
+    gc.freeze()
+    try:
+        return multipletests(np.nan_to_num(np.asarray(p_values, dtype=np.float64), nan=1.0), method="holm")[1].tolist()
+    finally:
+        gc.unfreeze()
 
 
 def compare_with(table: Mapping[str, Sequence[float]], baseline: str) -> dict[str, Comparison]:
@@ -136,9 +141,7 @@ def compare_with(table: Mapping[str, Sequence[float]], baseline: str) -> dict[st
     Raises:
         KitError: the rows differ in length.
     """
-    return compare_differences(
-        {row: paired_difference(table[row], table[baseline]) for row in table if row != baseline}
-    )
+    return compare_pairs({row: (table[row], table[baseline]) for row in table if row != baseline})
 
 
 def compare_by_seed(table: Mapping[str, Mapping[int, float]], baseline: str) -> dict[str, Comparison]:
@@ -146,85 +149,33 @@ def compare_by_seed(table: Mapping[str, Mapping[int, float]], baseline: str) -> 
 
     Rows that share no seed with the baseline are left out.
     """
-    differences = {}
+    pairs = {}
     for row, scores in table.items():
         common = sorted(set(scores) & set(table[baseline]))
         if row != baseline and common:
-            differences[row] = paired_difference(
-                [scores[seed] for seed in common], [table[baseline][seed] for seed in common]
-            )
-    return compare_differences(differences)
+            pairs[row] = ([scores[seed] for seed in common], [table[baseline][seed] for seed in common])
+    return compare_pairs(pairs)
 
 
-def compare_differences(differences: Mapping[str, SeedInterval]) -> dict[str, Comparison]:
-    """Turn paired differences into {row: comparison}, with p-values corrected by Holm for all rows together."""
-    p_values = [_p_value(difference) for difference in differences.values()]
-    adjusted = holm(p_values)
-    found = map(Comparison, differences.values(), p_values, adjusted)
-    return dict(zip(differences, found, strict=True))
+def compare_pairs(pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> dict[str, Comparison]:
+    """Turn {row: (its values, its baseline's)} into {row: comparison}, with p-values corrected by Holm for all rows.
+
+    Raises:
+        KitError: as ``paired_difference``.
+    """
+    differences = [paired_difference(*pair) for pair in pairs.values()]
+    p_values = [_p_value(*pair) for pair in pairs.values()]
+    return dict(zip(pairs, map(Comparison, differences, p_values, holm(p_values)), strict=True))
 
 
-def _p_value(difference: SeedInterval) -> float:
-    """Two-sided p-value of the t test for a mean of 0. If all values are equal: 1 if they are 0, else 0."""
-    if difference.n == 1:
+def _p_value(values: Sequence[float], baseline: Sequence[float]) -> float:
+    """Two-sided p-value of the paired t test; nan for one pair; for differences that are all equal 1 if 0, else 0."""
+    differences = np.subtract(values, baseline)
+    if len(differences) == 1:
         return math.nan
-    error = difference.standard_deviation / math.sqrt(difference.n)
-    if error == 0:
-        return float(difference.mean == 0)
-    return float(2 * student_t.sf(abs(difference.mean) / error, difference.n - 1))
-
-
-def power(difference: float, standard_deviation: float, n: int, level: float = 0.05) -> float:
-    """Chance that a two-sided paired t test with n seeds finds a true difference significant.
-
-    The test statistic has a non-central t distribution with n - 1 degrees of freedom and centre difference sqrt(n) / s.
-
-    Args:
-        difference: the true difference.
-        standard_deviation: s, of the paired differences over seeds.
-        n: number of seeds, at least two.
-        level: of the test.
-    """
-    critical = student_t.ppf(1 - level / 2, n - 1)
-    centre = difference * math.sqrt(n) / standard_deviation
-    # Far from 0, scipy gives nan for the chance of the wrong sign, which is 0 there.
-    wrong = np.nan_to_num(noncentral_t.cdf(-critical, n - 1, centre))
-    return float(noncentral_t.sf(critical, n - 1, centre) + wrong)
-
-
-def detectable_difference(standard_deviation: float, n: int, wanted: float = 0.8) -> float:
-    """The true difference that n seeds find significant at 5% with the chance ``wanted``.
-
-    Args:
-        standard_deviation: of the paired differences over seeds; 0 gives 0.
-        n: number of seeds, at least two.
-        wanted: the chance, which is the power of the test.
-
-    Raises:
-        KitError: fewer than two seeds.
-    """
-    if n < 2:
-        raise KitError("One seed cannot show a difference; give at least two.")
-    if not standard_deviation > 0:
-        return 0.0
-    most = 1.0  # in units of the standard deviation
-    while power(most, 1.0, n) < wanted:
-        most *= 2
-    return standard_deviation * float(brentq(lambda d: power(d, 1.0, n) - wanted, 0.0, most))
-
-
-def seeds_needed(difference: float, standard_deviation: float, wanted: float = 0.8) -> int:
-    """How many seeds find a true difference significant at 5% with the chance ``wanted``.
-
-    Raises:
-        KitError: the difference is 0, which no number of seeds can find.
-    """
-    if not difference:
-        raise KitError("No number of seeds can find a difference of 0; name the difference that matters to you.")
-    n = 2
-    while detectable_difference(standard_deviation, n, wanted) > abs(difference):
-        n += 1
-    return n
+    if not np.ptp(differences):  # scipy gives nan if all are 0
+        return float(not differences[0])
+    return float(ttest_rel(values, baseline).pvalue)
 
 
 @dataclass(frozen=True)
@@ -261,7 +212,8 @@ def bootstrap_pairs(
         seed: of the draws.
 
     Raises:
-        KitError: the shapes do not match, there are fewer than three pairs, or the confidence is outside (0, 1).
+        KitError: the shapes do not match, there are fewer than three pairs or no draw, or the confidence is outside
+            (0, 1).
     """
     scores = np.asarray(gold, dtype=np.float64)
     if predicted.shape != baseline.shape or predicted.ndim != 2 or predicted.shape[1] != len(scores):
@@ -270,21 +222,47 @@ def bootstrap_pairs(
         raise KitError(f"{len(scores)} pairs cannot be resampled; give at least 3.")
     if not 0 < confidence < 1:
         raise KitError(f"confidence is {confidence}; it must lie in (0, 1).")
-    draw = np.random.default_rng(seed)
-    found = [
-        _mean_spearman(predicted[:, rows], scores[rows]) - _mean_spearman(baseline[:, rows], scores[rows])
-        for rows in draw.integers(len(scores), size=(resamples, len(scores)))
-    ]
+    if resamples < 1:
+        raise KitError(f"resamples is {resamples}; it must be at least 1.")
+
+    def difference(rows: np.ndarray, axis: int) -> np.ndarray:
+        return _mean_spearman(predicted, scores, rows) - _mean_spearman(baseline, scores, rows)
+
+    pairs = np.arange(len(scores))
+    with warnings.catch_warnings():
+        # A draw in which all gold scores are equal has no correlation. It is left out here; scipy's interval is nan.
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        found = bootstrap(
+            (pairs,),
+            difference,
+            n_resamples=resamples,
+            batch=max(1, AT_A_TIME // len(scores)),
+            vectorized=True,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        ).bootstrap_distribution
     low, high = np.nanquantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
-    whole = _mean_spearman(predicted, scores) - _mean_spearman(baseline, scores)
-    return PairBootstrap(whole, float(low), float(high))
+    return PairBootstrap(float(difference(pairs, -1)), float(low), float(high))
 
 
-def _mean_spearman(predicted: np.ndarray, gold: np.ndarray) -> float:
-    """Mean over runs of Spearman x 100, from [S, n] and [n]; ties share their mean rank."""
-    ranks, wanted = rankdata(predicted, axis=1), rankdata(gold)
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    wanted -= wanted.mean()
+def _mean_spearman(runs: np.ndarray, gold: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Mean over runs of Spearman x 100 on the pairs ``rows``; ties share their rank. [S, n], [n], [..., m] -> [...]
+
+    By the definition, since scipy's ``spearmanr`` takes one draw at a time.
+    """
+    wanted = _centred_ranks(gold[rows])
+    found = np.zeros(rows.shape[:-1])
     with np.errstate(invalid="ignore"):
-        found = ranks @ wanted / np.sqrt((ranks**2).sum(axis=1) * (wanted**2).sum())
-    return 100 * float(found.mean())
+        for run in runs:
+            ranks = _centred_ranks(run[rows])
+            found += _dot(ranks, wanted) / np.sqrt(_dot(ranks, ranks) * _dot(wanted, wanted))
+    return 100 * found / len(runs)
+
+
+def _centred_ranks(values: np.ndarray) -> np.ndarray:
+    ranks = rankdata(values, axis=-1)
+    return ranks - ranks.mean(axis=-1, keepdims=True)
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.einsum("...i,...i->...", a, b)

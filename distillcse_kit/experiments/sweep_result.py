@@ -11,14 +11,9 @@ import pandas as pd
 
 from distillcse_kit.config import Profile
 from distillcse_kit.errors import KitError
+from distillcse_kit.evaluation.power import detectable_difference
 from distillcse_kit.evaluation.scoring import PAPER_TASKS
-from distillcse_kit.evaluation.statistics import (
-    Comparison,
-    compare_differences,
-    detectable_difference,
-    paired_difference,
-    seed_interval,
-)
+from distillcse_kit.evaluation.statistics import Comparison, compare_pairs, seed_interval
 from distillcse_kit.experiments.shipped import RESULTS
 from distillcse_kit.experiments.sweep_design import AVERAGE, Curve, Table
 from distillcse_kit.experiments.sweeps import sweep_named
@@ -72,9 +67,9 @@ class SweepResult:
         """{label: comparison with its baseline}, paired by seed, after Holm; rows of another length are left out."""
         values = {label: row.get(column, []) for label, row in self.table.items()}
         pairs = {label: (values[label], values[self.baseline(label)]) for label in values}
-        return compare_differences(
+        return compare_pairs(
             {
-                label: paired_difference(*pair)
+                label: pair
                 for label, pair in pairs.items()
                 if label != self.baseline(label) and len(pair[0]) == len(pair[1])
             }

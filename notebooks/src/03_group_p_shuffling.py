@@ -33,7 +33,7 @@ import torch
 
 from distillcse_kit import analysis, explorers, plots
 from distillcse_kit.evaluation import paired_difference, verdict
-from distillcse_kit.evaluation.statistics import seeds_needed
+from distillcse_kit.evaluation.power import seeds_needed
 from distillcse_kit.experiments.sweep_result import sweep_result
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.method import shuffling

@@ -175,7 +175,8 @@ for task in table["DistillCSE"]:
 # hard for the other.)
 
 # %%
-from distillcse_kit.evaluation.statistics import bootstrap_pairs, seeds_needed
+from distillcse_kit.evaluation.power import seeds_needed
+from distillcse_kit.evaluation.statistics import bootstrap_pairs
 
 both = [np.stack([lab.pair_cosines(run) for run in lab.students(method)]) for method in ("distillcse", "vanilla")]
 other_pairs = bootstrap_pairs(*both, pairs.score, seed=seed)
