@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     teachers: Teachers = First(count)
     if arguments.teachers:
         for source in arguments.teachers:  # a teacher that cannot be read shows before the first run
-            SentenceEncoder.load(source)
+            SentenceEncoder.load(source, device="cpu")
         teachers = These(tuple(arguments.teachers), arguments.weights and tuple(arguments.weights))
     else:
         trained = lab.teachers(count)

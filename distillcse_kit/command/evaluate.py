@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distillcse_kit.command.flags import add_json
+from distillcse_kit.command.flags import add_device, add_json
 from distillcse_kit.command.parser import Command
 from distillcse_kit.command.shared import check_writable, data_folder, json_number, write_results
 from distillcse_kit.config import POOLINGS, choose
@@ -42,19 +42,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="|".join(POOLINGS),
         help="how token states become a sentence embedding (default: the model's own pooling)",
     )
+    add_device(parser)
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the score of each set, and the average if all seven of the paper are among them; returns 0."""
+    from distillcse_kit.encoder.devices import chosen_device
     from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
     from distillcse_kit.evaluation.scoring import PAPER_TASKS, score_pairs
 
     check_writable("--json", arguments.json)
     if arguments.pooling is not None:
         choose("pooling", arguments.pooling, POOLINGS)
+    device = chosen_device(arguments.device)
     pairs = _evaluated_pairs(arguments)
-    encoder = SentenceEncoder.load(arguments.model, arguments.pooling)
+    encoder = SentenceEncoder.load(arguments.model, arguments.pooling, device=device)
     scores = {}
     print(f"{'Spearman x 100':<28}{'pairs':>7}{'score':>9}")
     for task, of_task in pairs.items():

@@ -24,7 +24,8 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 from distillcse_kit.config import POOLINGS, Pooling, Precision, choose
 from distillcse_kit.data.reading import one_line
 from distillcse_kit.data.tokens import pad_rows
-from distillcse_kit.encoder.devices import use_bfloat16
+from distillcse_kit.encoder.devices import chosen_device, use_bfloat16
+from distillcse_kit.encoder.dropout_rates import set_dropout
 from distillcse_kit.encoder.export import sentence_transformers_files
 from distillcse_kit.encoder.loading import MICRO, quietly, require_safe_weights, stored_pooling
 from distillcse_kit.encoder.pooling import pool
@@ -98,17 +99,28 @@ class SentenceEncoder(nn.Module):
         self.fast = fast
 
     @classmethod
-    def load(cls, source: str | Path = "micro", pooling: Pooling | None = None, fast: bool = True) -> SentenceEncoder:
+    def load(
+        cls,
+        source: str | Path = "micro",
+        pooling: Pooling | None = None,
+        fast: bool = True,
+        device: str | torch.device = "auto",
+        dropout: float | None = None,
+    ) -> SentenceEncoder:
         """Load an encoder. torch's random state stays as it was.
 
         Args:
             source: "micro", a folder with config.json, a tokenizer and safetensors, or a hub name.
             pooling: None takes what the folder says (as this kit and sentence-transformers write it), else "cls".
             fast: False computes with transformers' own forward pass, without threads.
+            device: where it computes: "cpu", "cuda", "mps", or "auto", as in ``encoder.devices.chosen_device``.
+            dropout: of all its layers, in training mode, in [0, 1); None keeps what its config says.
 
         Raises:
-            KitError: the folder is missing, incomplete, damaged, or has pickle weights only; the hub cannot be reached.
+            KitError: the folder is missing, incomplete, damaged, or has pickle weights only; the hub cannot be reached;
+                this machine has no such device; dropout is given, and the config names none.
         """
+        place = chosen_device(device)
         path = MICRO if str(source) == "micro" else Path(source)
         if str(source) == "micro" and not path.is_dir():
             raise KitError(f"The micro encoder is not at {path}; install the kit again, or name another encoder.")
@@ -121,6 +133,7 @@ class SentenceEncoder(nn.Module):
             # A model that lacks some weights has them drawn; the reader's random numbers must not change by that.
             with quietly(), torch.random.fork_rng(devices=[]):
                 config = AutoConfig.from_pretrained(where, trust_remote_code=False)
+                set_dropout(config, dropout, str(source))
                 tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
                 extra = {"add_pooling_layer": False} if config.model_type in ("bert", "roberta", "xlm-roberta") else {}
                 model = AutoModel.from_pretrained(
@@ -132,7 +145,7 @@ class SentenceEncoder(nn.Module):
                 f"The {kind} {source} could not be loaded ({one_line(error)}); "
                 "give a folder with config.json, a tokenizer and model.safetensors, or a hub name that can be reached."
             ) from error
-        return cls(model, tokenizer, pooling or stored_pooling(path), name=str(source), fast=fast)
+        return cls(model, tokenizer, pooling or stored_pooling(path), name=str(source), fast=fast).to(place)
 
     @property
     def width(self) -> int:

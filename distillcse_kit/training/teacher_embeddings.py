@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from tqdm.auto import tqdm
 
+from distillcse_kit.data.tokens import TokenizedText
+from distillcse_kit.encoder.devices import require_one_process
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.store import Store
 from distillcse_kit.training.recipe import encoder_name
@@ -30,6 +33,7 @@ def embed_corpus(
     label: str | None = "embed",
     max_tokens: int | None = None,
     chunk: int = 4_096,
+    device: str | torch.device = "auto",
 ) -> np.ndarray:
     """The encoder's unit embeddings of the corpus, computed once and memory-mapped.
 
@@ -43,27 +47,41 @@ def embed_corpus(
         label: shown beside the progress bar; None shows none.
         max_tokens: where sentences are cut, so that a teacher reads what its student reads; None leaves them whole.
         chunk: sentences in memory at a time.
+        device: where they are computed; not part of their name in the store.
 
     Returns:
         float16 [n, d], read-only. A cosine from it is within 1e-3 of the float32 one.
 
     Raises:
-        KitError: the encoder cannot be loaded, or the disk is full.
+        KitError: the encoder cannot be loaded, the disk is full, this machine has no such device, or this is one of
+            several processes of ``torchrun``.
     """
 
     def write(path: Path) -> None:
-        encoder = SentenceEncoder.load(source)
+        require_one_process()
+        encoder = SentenceEncoder.load(source, device=device)
         text = tokenized(store, encoder, corpus)
         result = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(len(text), encoder.width))
         for start in tqdm(range(0, len(text), chunk), desc=label, disable=label is None, leave=False):
             rows = range(start, min(start + chunk, len(text)))
-            result[rows.start : rows.stop] = encoder.encode_tokens(
-                text.rows(rows, max_tokens),
-                batch_size=128,
-                normalize_embeddings=True,
-                show_progress_bar=False,
-                precision="auto",
-            )
+            result[rows.start : rows.stop] = unit_embeddings(encoder, text, rows, max_tokens)
         result.flush()
 
     return store.array("embeddings", _content(source, corpus, max_tokens), write)
+
+
+def unit_embeddings(encoder: SentenceEncoder, text: TokenizedText, rows: range, max_tokens: int | None) -> np.ndarray:
+    """Unit embeddings of some sentences of the corpus, as ``embed_corpus`` stores them, but float32 [n, d].
+
+    Args:
+        encoder: the teacher, on the device that computes.
+        text: the corpus in its word pieces. rows: the sentences.
+        max_tokens: where they are cut; None leaves them whole.
+    """
+    return encoder.encode_tokens(
+        text.rows(rows, max_tokens),
+        batch_size=128,
+        normalize_embeddings=True,
+        show_progress_bar=False,
+        precision="auto",
+    )
