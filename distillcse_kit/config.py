@@ -61,6 +61,8 @@ class TrainingSettings:
         mlm_share: share of tokens that the masked-LM loss hides, above 0 and at most 1.
         gradient_clip: largest gradient norm, above 0; a larger gradient is scaled down to it.
         precision: number format; "auto" is bfloat16 on hardware that computes in it, else float32.
+        dropout: share of the encoder's states that training drops at random, at least 0 and below 1. SimCSE's two
+            views of a sentence differ by it alone. None keeps what the base's config says.
         fast: use the shortcuts of the package ``fast``; when off, everything is computed the plain way.
     """
 
@@ -77,6 +79,7 @@ class TrainingSettings:
     mlm_share: float = 0.15
     gradient_clip: float = 1.0
     precision: Precision = "auto"
+    dropout: float | None = None
     fast: bool = True
 
     def __post_init__(self) -> None:
@@ -88,6 +91,8 @@ class TrainingSettings:
             raise KitError(f"max_tokens is {self.max_tokens}; [CLS], one word and [SEP] need at least 3.")
         if self.mlm_weight < 0:
             raise KitError(f"mlm_weight is {self.mlm_weight}; it must be 0 (off) or more.")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise KitError(f"dropout is {self.dropout}; it must lie in [0, 1).")
 
 
 @dataclass(frozen=True)

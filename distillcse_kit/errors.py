@@ -1,4 +1,4 @@
-"""The one exception that the kit raises for what a user can put right."""
+"""What the kit raises for what a user can put right, and what it warns with."""
 
 from __future__ import annotations
 
@@ -8,3 +8,7 @@ class KitError(Exception):
 
     The ``distillcse`` command prints the sentence and exits with status 2, without a traceback.
     """
+
+
+class KitWarning(UserWarning):
+    """Work that goes on, but is hardly what was meant: one sentence that names the fix."""

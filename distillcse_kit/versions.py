@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 
-PACKAGES = ("distillcse-kit", "torch", "transformers", "tokenizers", "accelerate", "numpy", "scipy")
+PACKAGES = ("distillcse-kit", "torch", "transformers", "tokenizers", "numpy", "scipy")
 
 
 def installed_version(name: str) -> str | None:

@@ -17,10 +17,12 @@ from transformers import BertConfig, BertModel
 from distillcse_kit.bench.measure import matrix_peak, seconds, waited
 from distillcse_kit.bench.workshop import Extent, Workshop
 from distillcse_kit.config import PAPER_TRAINING
+from distillcse_kit.encoder.devices import chosen_device, name_of
 from distillcse_kit.encoder.loading import MICRO
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.fast.switches import Switches
+from distillcse_kit.training.teacher_embeddings import embedder
 
 TEACHERS = 16
 SENTENCES = 1_000_000  # the paper's corpus
@@ -29,32 +31,33 @@ SEEDS = 5
 
 
 def measure_gpu(
-    say: Callable[[str], None], shape: BertConfig | None = None, device: str = "cuda", steps: int = 50
+    say: Callable[[str], None], shape: BertConfig | None = None, device: str = "auto", steps: int = 50
 ) -> dict[str, Any]:
     """Time steps of SimCSE and of a 16-teacher student, and embedding, each with its share of the device's peak.
 
     Args:
         say: called with a line for each result.
         shape: of the encoder; None is BERT-base.
-        device: "cuda"; "cpu" is for trying the command out.
+        device: as in ``encoder.devices.chosen_device``; "cpu" is for trying the command out.
         steps: number of steps to time, after as many to warm up.
 
     Raises:
-        KitError: there is no GPU.
+        KitError: there is no GPU, and the device is not "cpu".
     """
-    if device == "cuda" and not torch.cuda.is_available():
+    place = chosen_device(device)
+    if device == "auto" and place.type == "cpu":
         raise KitError("torch finds no GPU here; run this on a machine with a GPU, with a build of torch for it.")
     with tempfile.TemporaryDirectory(prefix="distillcse-gpu-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        encoder = SentenceEncoder.load(MICRO)
+        encoder = SentenceEncoder.load(MICRO, device="cpu")
         torch.manual_seed(0)
         encoder.model = BertModel(shape or BertConfig(), add_pooling_layer=False)
         base = encoder.save(folder / "base")
-        shop = Workshop(folder, Extent(1, 1, 4_096), base=str(base))
-        peak = matrix_peak(torch.bfloat16, device, 8_192 if device == "cuda" else 1_024)
+        shop = Workshop(folder, Extent(1, 1, 4_096), device=place, base=str(base))
+        peak = matrix_peak(torch.bfloat16, place, 1_024 if place.type == "cpu" else 8_192)
         lengths = np.minimum(shop.text.lengths[np.concatenate(shop.batches)], shop.training.max_tokens)
         tokens = float(lengths.mean()) * shop.training.batch_size
-        found: dict[str, Any] = {"device": _name(device), "matrix_peak_teraflops": float(f"{peak / 1e12:.3g}")}
+        found: dict[str, Any] = {"device": name_of(place), "matrix_peak_teraflops": float(f"{peak / 1e12:.3g}")}
 
         def keep(what: str, tokens_per_second: float, operations: int) -> None:
             share = operations * shop.weights * tokens_per_second / peak
@@ -68,11 +71,10 @@ def measure_gpu(
         ):
             step = shop.steps(shop.trainer(teachers, Switches.of(fast)))
             # Forward and backward of both views: 6 operations a weight and token.
-            keep(what, 2 * tokens / _seconds(step, steps, device), 6)
-        ids = shop.text.rows(range(len(shop.text)), shop.training.max_tokens)
-        placed = shop.encoder.to(device)
-        embed = _seconds(lambda: placed.encode_tokens(ids, 256, True, False, "auto"), 1, device)
-        keep("embedding", sum(map(len, ids)) / embed, 2)
+            keep(what, 2 * tokens / _seconds(step, steps, place), 6)
+        every, longest = range(len(shop.text)), shop.training.max_tokens
+        embed = embedder(shop.store, shop.encoder, shop.corpus, longest)
+        keep("embedding", np.minimum(shop.text.lengths, longest).sum() / _seconds(lambda: embed(every), 1, place), 2)
         found["estimate"] = estimate(found, float(lengths.mean()))
         say(found["estimate"]["arithmetic"])
         return found
@@ -96,12 +98,8 @@ def estimate(found: dict[str, Any], tokens_a_sentence: float) -> dict[str, Any]:
     return {"hours": round(first + later, 2), "arithmetic": arithmetic}
 
 
-def _seconds(work: Callable[[], object], times: int, device: str) -> float:
+def _seconds(work: Callable[[], object], times: int, device: torch.device) -> float:
     """Mean seconds of a call after a warm-up; the last call is over when the device has finished."""
     calls = waited(lambda: [work() for _ in range(times)], device)
     calls()
     return seconds(calls) / times
-
-
-def _name(device: str) -> str:
-    return torch.cuda.get_device_name() if device == "cuda" else "processor"

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from distillcse_kit.encoder.devices import wait_for
+
+PROCESSOR = torch.device("cpu")
 SHORTEST = 0.3  # seconds of one timing: several calls in a row, as in a run, so that caches and threads are warm
 
 
@@ -66,18 +69,17 @@ def ratio(slower: Callable[[], object], faster: Callable[[], object], repeats: i
     return Spread.of([a / b for a, b in zip(first, second, strict=True)])
 
 
-def waited(work: Callable[[], object], device: str) -> Callable[[], None]:
+def waited(work: Callable[[], object], device: torch.device) -> Callable[[], None]:
     """The work, and then a wait for the device: calls on a GPU return before their work is done."""
 
     def done() -> None:
         work()
-        if device == "cuda":
-            torch.cuda.synchronize()
+        wait_for(device)
 
     return done
 
 
-def matrix_peak(dtype: torch.dtype, device: str = "cpu", n: int = 2_048) -> float:
+def matrix_peak(dtype: torch.dtype, device: torch.device = PROCESSOR, n: int = 2_048) -> float:
     """Operations a second of a matrix product [n, n] x [n, n], the best of five."""
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
     product = waited(lambda: a @ b, device)

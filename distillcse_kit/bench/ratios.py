@@ -134,7 +134,7 @@ def measure_encoding(extent: Extent) -> dict[str, Any]:
         return {}
     with quietly():
         theirs = SentenceTransformer(str(MICRO), device="cpu").float()
-    ours = SentenceEncoder.load("micro")
+    ours = SentenceEncoder.load("micro", device="cpu")
     text = mixed_text((extent.sentences or 4_096) // 2)
     ways: dict[str, Callable[[], np.ndarray]] = {
         "default": lambda: ours.encode(text, show_progress_bar=False),

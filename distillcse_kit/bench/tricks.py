@@ -72,6 +72,6 @@ def group_p_ratio(n: int, repeats: int, p: float = 0.1) -> Spread:
 def encode_ratio(extent: Extent) -> Spread:
     """``encode`` of sentences of many lengths: the plain way against the fast one."""
     text = mixed_text((extent.sentences or 4_096) // 2)
-    plain, fast = (SentenceEncoder.load("micro", fast=way) for way in (False, True))
+    plain, fast = (SentenceEncoder.load("micro", fast=way, device="cpu") for way in (False, True))
     works = [partial(encoder.encode, text, show_progress_bar=False) for encoder in (plain, fast)]
     return ratio(works[0], works[1], extent.slow_repeats)

@@ -51,15 +51,23 @@ class Workshop:
         folder: holds everything that is made here.
         extent: how long to measure.
         corpus: as ``load_corpus`` takes it.
+        device: where the kit's own encoder and trainers are; the plain way is on the processor.
         training: training settings to change.
     """
 
-    def __init__(self, folder: Path, extent: Extent, corpus: str | Path = "builtin", **training: Any) -> None:
-        self.folder, self.extent, self.store = folder, extent, Store(folder / "store")
+    def __init__(
+        self,
+        folder: Path,
+        extent: Extent,
+        corpus: str | Path = "builtin",
+        device: str | torch.device = "cpu",
+        **training: Any,
+    ) -> None:
+        self.folder, self.extent, self.store, self.device = folder, extent, Store(folder / "store"), device
         self.corpus = Corpus.of(load_corpus(corpus, limit=extent.sentences, store=self.store))
         self.recipe = Recipe(with_changes(TrainingSettings(), **training))
         self.training, self.distillation = self.recipe.training, DistillationSettings(shuffle="group_p")
-        self.encoder = SentenceEncoder.load(self.training.base)
+        self.encoder = SentenceEncoder.load(self.training.base, device=device)
         self.text = tokenized(self.store, self.encoder, self.corpus)
         self.dev = first_pairs(load_sts("builtin", None, "dev"), 20)
         draw = np.random.default_rng(0)
@@ -78,7 +86,8 @@ class Workshop:
 
     @cached_property
     def _embeddings(self) -> np.ndarray:
-        return embed_corpus(self.store, self.training.base, self.corpus, None, self.training.max_tokens)
+        longest = self.training.max_tokens
+        return embed_corpus(self.store, self.training.base, self.corpus, None, longest, device=self.device)
 
     def trainer(self, teachers: int = 0, switches: Switches | None = None) -> Trainer:
         """The kit's own loop, as ``train`` uses it: SimCSE, or a student of stored teachers."""
@@ -87,7 +96,7 @@ class Workshop:
             named = {str(number): stored for number, stored in enumerate(self.embeddings(teachers))}
             recipe, ensemble = replace(recipe, distillation=self.distillation), TeacherEnsemble(named)
         checkpoint = self.folder / "none.checkpoint"
-        return Trainer(self.store, recipe, self.corpus, self.dev, ensemble, checkpoint, switches)
+        return Trainer(self.store, recipe, self.corpus, self.dev, ensemble, checkpoint, switches, self.device)
 
     def steps(self, trainer: Trainer) -> Callable[[], None]:
         """One step of the kit's loop per call, on one batch after the other."""

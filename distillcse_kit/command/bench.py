@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from distillcse_kit.command.flags import STORE, add_json
+from distillcse_kit.command.flags import STORE, add_device, add_json
 from distillcse_kit.command.parser import Command
 from distillcse_kit.command.shared import check_writable, write_results
+from distillcse_kit.errors import KitError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--explorers", action="store_true", help="measure how long each explorer takes to repaint (default: off)"
     )
     parser.add_argument("--store", metavar="DIR", help=f"folder that keeps what --scores trains (default: {STORE})")
+    add_device(parser)
     add_json(parser)
 
 
@@ -53,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(line, flush=True)
 
     check_writable("--json", arguments.json)
+    if arguments.device not in ("auto", "cpu") and not (arguments.gpu or arguments.scores):
+        raise KitError("This measures the processor; give --device together with --gpu or --scores.")
     found: dict[str, Any]
     if arguments.growth:
         from distillcse_kit.bench import growth
@@ -67,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
         from distillcse_kit.laboratory import Laboratory
 
         say("One teacher, and one student for each seed, the fast way and the plain way: about 10 minutes.")
-        found = compare_students(Laboratory("laptop", arguments.scores, store=arguments.store), say)
+        lab = Laboratory("laptop", arguments.scores, store=arguments.store, device=arguments.device)
+        found = compare_students(lab, say)
     elif arguments.tricks:
         from distillcse_kit.bench.tricks import measure_tricks
         from distillcse_kit.bench.workshop import FULL, QUICK
@@ -77,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     elif arguments.gpu:
         from distillcse_kit.bench.gpu import measure_gpu
 
-        found = measure_gpu(say)
+        found = measure_gpu(say, device=arguments.device)
     elif arguments.explorers:
         from distillcse_kit.bench.repaints import measure_explorers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from distillcse_kit.command.flags import add_data, add_profile, add_store, by_profile
+from distillcse_kit.command.flags import add_data, add_device, add_profile, add_store, by_profile
 from distillcse_kit.command.parser import Command
 from distillcse_kit.errors import KitError
 
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", metavar="DIR", type=Path, help="folder for the results (default: runs/course-PROFILE)")
     add_store(parser, default="the subfolder store of --out")
+    add_device(parser)
     parser.add_argument(
         "--notebooks",
         metavar="NAME",
@@ -61,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
             base=arguments.base,
             out=arguments.out,
             store=arguments.store,
+            device=arguments.device,
             notebooks=arguments.notebooks,
             parameters=parameters,
             time_limit=arguments.time_limit,

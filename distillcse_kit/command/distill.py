@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     teachers: Teachers = First(count)
     if arguments.teachers:
         for source in arguments.teachers:  # a teacher that cannot be read shows before the first run
-            load_encoder(source)
+            load_encoder(source, device="cpu")
         teachers = These(tuple(arguments.teachers), arguments.weights and tuple(arguments.weights))
     else:
         trained = lab.teachers(count)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distillcse_kit.command.flags import add_json
+from distillcse_kit.command.flags import add_device, add_json
 from distillcse_kit.command.parser import Command
 from distillcse_kit.command.shared import check_writable, data_folder, json_number, write_results
 from distillcse_kit.config import POOLINGS, choose
@@ -43,19 +43,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how token states become a sentence embedding; what the model's files ask for is then left out "
         "(default: as the model's files say)",
     )
+    add_device(parser)
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the score of each set, and the average if all seven of the paper are among them; returns 0."""
+    from distillcse_kit.encoder.devices import chosen_device
     from distillcse_kit.encoder.library_encoder import load_encoder
     from distillcse_kit.evaluation.scoring import PAPER_TASKS, score_pairs
 
     check_writable("--json", arguments.json)
     if arguments.pooling is not None:
         choose("pooling", arguments.pooling, POOLINGS)
+    device = chosen_device(arguments.device)
     pairs = _evaluated_pairs(arguments)
-    encoder = load_encoder(arguments.model, arguments.pooling)
+    encoder = load_encoder(arguments.model, arguments.pooling, device)
     scores = {}
     print(f"{'Spearman x 100':<28}{'pairs':>7}{'score':>9}")
     for task, of_task in pairs.items():

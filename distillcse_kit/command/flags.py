@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import inspect
 import re
+import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,7 +67,7 @@ def add_settings(
         default = default_text(field.default) if defaults is None else defaults.get(field.name)
         if default is None:
             continue
-        kind, text = kinds[field.name], helps.get(field.name, "").rstrip(".").replace("``", "")
+        kind, text = _without_none(kinds[field.name]), helps.get(field.name, "").rstrip(".").replace("``", "")
         options: dict[str, Any] = {"help": f"{text} (default: {default})".replace("%", "%%")}  # % is argparse's own
         if kind is bool:
             options["action"] = argparse.BooleanOptionalAction
@@ -76,6 +77,13 @@ def add_settings(
         else:
             options |= {"type": kind, "metavar": "TEXT" if kind is str else kind.__name__.upper()}
         group.add_argument("--" + field.name.replace("_", "-"), default=argparse.SUPPRESS, **options)
+
+
+def _without_none(kind: Any) -> Any:
+    """float for ``float | None``: a flag that is not given is None. Any other type as it is."""
+    if typing.get_origin(kind) in (types.UnionType, typing.Union):
+        [kind] = [part for part in typing.get_args(kind) if part is not types.NoneType]
+    return kind
 
 
 def given(arguments: argparse.Namespace, settings: type) -> dict[str, Any]:
@@ -144,6 +152,17 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add --device."""
+    parser.add_argument(
+        "--device",
+        metavar="NAME",
+        default="auto",
+        help="where to compute: cpu, cuda (or cuda:1 and so on), mps (Apple's GPU), or auto: what DISTILLCSE_DEVICE "
+        "names, else cuda, mps or cpu, the first that this machine has (default: auto)",
+    )
+
+
 def add_column(parser: argparse.ArgumentParser) -> None:
     """Add --column."""
     parser.add_argument(
@@ -186,7 +205,8 @@ def add_training(parser: argparse.ArgumentParser, runs: str) -> None:
         help="one run for each of these seeds, 0 or more "
         f"(default: 0, 1, ..., as many as the profile has: {by_profile(runs)})",
     )
-    add_profile_settings(parser, TrainingSettings, "training", without={"seed"})
+    add_profile_settings(parser, TrainingSettings, "training", without={"seed"}, dropout="the base's own")
+    add_device(parser)
     add_json(parser)
 
 

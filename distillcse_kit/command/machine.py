@@ -110,7 +110,7 @@ def _torch() -> list[Finding]:
         return []  # _packages reports it
     import torch
 
-    from distillcse_kit.encoder.devices import computes_in_bfloat16
+    from distillcse_kit.encoder.devices import VARIABLE, chosen_device, computes_in_bfloat16
 
     native = computes_in_bfloat16(torch.device("cpu"))
     found = [
@@ -121,8 +121,14 @@ def _torch() -> list[Finding]:
     if torch.cuda.is_available():
         gpu = torch.cuda.get_device_properties(0)
         found.append(Finding("GPU", "ok", f"{gpu.name}, {gpu.total_memory / 2**30:.0f} GiB"))
+    elif torch.backends.mps.is_available():
+        found.append(Finding("GPU", "ok", "Apple's, through MPS"))
     else:
         found.append(Finding("GPU", "ok", "none: the processor is used; only the profile paper needs a GPU"))
+    try:
+        found.append(Finding("device", "ok", f"auto means {chosen_device()}"))
+    except KitError as error:
+        found.append(Finding("device", "missing", f"{VARIABLE} is not usable. {error}"))
     return found
 
 

@@ -82,7 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"give the command before {words[0]}")
     name, rest = words[0], words[1:]
     try:
-        return command_named(name).run(parser_of(name).parse_args(rest))
+        arguments_of_command = parser_of(name).parse_args(rest)
+        if name != "doctor":
+            from distillcse_kit.encoder.devices import require_one_process
+
+            require_one_process()
+        return command_named(name).run(arguments_of_command)
     except KitError as error:
         message = str(error)
     except ModuleNotFoundError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from distillcse_kit.command.flags import SENTENCE_SOURCES, add_column, add_settings, add_store, given
+from distillcse_kit.command.flags import SENTENCE_SOURCES, add_column, add_device, add_settings, add_store, given
 from distillcse_kit.command.parser import Command
 from distillcse_kit.errors import KitError
 
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sentences to take from the beginning, 2 or more (default: all; of builtin, 40000)",
     )
     add_store(parser)
+    add_device(parser)
     parser.add_argument(
         "--no-compile",
         action="store_true",
@@ -39,17 +40,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train the encoder, say where it is, and return 0."""
     from distillcse_kit.data.corpus import corpus_fingerprint, load_corpus
+    from distillcse_kit.encoder.devices import chosen_device
     from distillcse_kit.store import Store
     from distillcse_kit.training.pretraining import pretrain
     from distillcse_kit.training.pretraining_settings import PretrainingSettings
 
     settings = PretrainingSettings(**given(arguments, PretrainingSettings))
+    device = chosen_device(arguments.device)
     if arguments.out.is_file():
         raise KitError(f"{arguments.out} is a file; give --out a folder.")
     store = Store(arguments.store)
     dataset = load_corpus(arguments.file, limit=arguments.sentences, column=arguments.column, store=store)
     sentences, fingerprint = dataset["sentence"], corpus_fingerprint(dataset)
-    folder = pretrain(sentences, fingerprint, arguments.out, settings, store, compile_model=not arguments.no_compile)
+    compiled = not arguments.no_compile
+    folder = pretrain(sentences, fingerprint, arguments.out, settings, store, compiled, device=device)
     print(f"The encoder is in {folder}. Use it with: distillcse teach --base {folder}")
     return 0
 

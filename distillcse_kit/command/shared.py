@@ -35,7 +35,7 @@ def laboratory_of(arguments: argparse.Namespace) -> Laboratory:
     recipe = recipe.changed(**given(arguments, TrainingSettings), **given(arguments, DistillationSettings))
     changes = {} if arguments.sentences is None else {"sentences": arguments.sentences}
     profile = with_changes(profile, training=recipe.training, distillation=recipe.distillation, **changes)
-    lab = Laboratory(profile, data_folder(arguments), arguments.corpus, None, arguments.store)
+    lab = Laboratory(profile, data_folder(arguments), arguments.corpus, None, arguments.store, arguments.device)
     if arguments.column:
         if not arguments.corpus:
             raise KitError("--column names a column of a corpus; name the corpus as well, with --corpus.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from distillcse_kit.command.flags import add_data, add_json, add_profile, add_store
+from distillcse_kit.command.flags import add_data, add_device, add_json, add_profile, add_store
 from distillcse_kit.command.parser import Command
 from distillcse_kit.command.shared import check_writable, data_folder, write_results
 from distillcse_kit.experiments.names import SWEEP_NAMES
@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_profile(parser, "laptop")
     add_data(parser)
     add_store(parser)
+    add_device(parser)
     parser.add_argument(
         "--csv",
         metavar="FILE",
@@ -37,7 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     check_writable("--json", arguments.json)
     check_writable("--csv", arguments.csv)
-    lab = Laboratory(arguments.profile, data_folder(arguments), arguments.corpus, None, arguments.store)
+    data_dir = data_folder(arguments)
+    lab = Laboratory(arguments.profile, data_dir, arguments.corpus, None, arguments.store, arguments.device)
     sweep = sweep_named(arguments.name)
     print(f"{sweep.title}. {sweep.question}", flush=True)
     result = run_sweep(lab, arguments.name)

@@ -16,6 +16,7 @@ from typing import Any
 import nbformat
 
 from distillcse_kit.course.notebook_files import read_notebook
+from distillcse_kit.encoder.devices import VARIABLE
 
 _KERNEL = "distillcse-course"
 
@@ -25,8 +26,8 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @contextmanager
-def kernel_of_this_python() -> Iterator[None]:
-    """Inside the block, Jupyter knows a kernel that runs this interpreter and this copy of the kit.
+def kernel_of_this_python(device: str = "auto") -> Iterator[None]:
+    """Inside the block, Jupyter knows a kernel that runs this interpreter and this copy of the kit on the device.
 
     The kernel named python3 may belong to another installation: Jupyter prefers a user's kernels to an environment's.
     """
@@ -39,6 +40,7 @@ def kernel_of_this_python() -> Iterator[None]:
         "language": "python",
         "env": {
             "DISTILLCSE_HEADLESS": "1",  # explorers draw their static figure
+            VARIABLE: device,  # what "auto" means, wherever a notebook loads or trains
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # figures go into the notebook
             "PYTHONPATH": packages,
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # no warning about frozen modules in the notebook

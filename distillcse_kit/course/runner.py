@@ -22,6 +22,7 @@ from distillcse_kit.config import profile_named
 from distillcse_kit.course.execution import execute, kernel_of_this_python
 from distillcse_kit.course.notebook_files import FOLDER, find_notebooks, read_notebook
 from distillcse_kit.duration import duration
+from distillcse_kit.encoder.devices import chosen_device
 from distillcse_kit.errors import KitError
 from distillcse_kit.store import write_json
 from distillcse_kit.versions import versions
@@ -40,6 +41,7 @@ class Course:
         data_dir, corpus, base: as for ``Laboratory``.
         out: folder for the results; None is ``runs/course-PROFILE``.
         store: folder that keeps everything computed; None is ``OUT/store``.
+        device: what "auto" means in the notebooks, as in ``encoder.devices.chosen_device``.
         notebooks: names, or their beginnings such as "03"; an empty sequence means all.
         parameters: other parameters of the notebooks, as text.
         time_limit: seconds for one notebook; None takes the profile's from ``TIME_LIMITS``.
@@ -52,6 +54,7 @@ class Course:
     base: str | None = None
     out: Path | None = None
     store: Path | None = None
+    device: str = "auto"
     notebooks: Sequence[str] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     time_limit: float | None = None
@@ -112,7 +115,8 @@ def run_course(course: Course, say: Callable[[str], None] = print) -> list[Outco
         One outcome for each notebook, in order.
 
     Raises:
-        KitError: a mistake in the settings or the data. It is found before anything runs or is written.
+        KitError: a mistake in the settings or the data, or a device that this machine lacks. It is found before
+            anything runs or is written.
     """
     profile = profile_named(course.profile)
     limit = TIME_LIMITS[profile.name] if course.time_limit is None else course.time_limit
@@ -121,17 +125,18 @@ def run_course(course: Course, say: Callable[[str], None] = print) -> list[Outco
     chosen = choose_notebooks(course.notebooks, course.folder)
     notebooks = {name: read_notebook(path) for name, path in chosen.items()}
     parameters = notebook_parameters(notebooks, course)
+    device = str(chosen_device(course.device))
     check_data(course)
     out = _results_folders(course)
 
     outcomes = [Outcome(name) for name in notebooks]
-    record = _record(course, limit)
+    record = _record(course, limit) | {"device": device}
     _write(out, record, outcomes)
     say(f"{len(notebooks)} notebooks, profile {profile.name}, results in {out}.")
     say(f"The whole course takes about {duration(60 * profile.minutes)}, less if the store has some of the work.")
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # the outcomes say the same
     started = time.monotonic()
-    with kernel_of_this_python():
+    with kernel_of_this_python(device):
         for number, outcome in enumerate(outcomes, start=1):
             began = time.monotonic()
             outcome.error = execute(notebooks[outcome.name], out, outcome.name, parameters[outcome.name], limit)
@@ -223,7 +228,7 @@ def check_data(course: Course) -> None:
     data_dir, corpus, base = (given[name] or None for name in ("data_dir", "corpus", "base"))
     # A course that cannot start leaves nothing in its own store. Windows cannot delete what is still memory-mapped.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as store:
-        lab = Laboratory(course.profile, data_dir, corpus, base, store)
+        lab = Laboratory(course.profile, data_dir, corpus, base, store, course.device)
         lab.describe()  # reads corpus, dev and test pairs
         _ = lab.base
 

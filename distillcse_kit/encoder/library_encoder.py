@@ -11,6 +11,7 @@ import torch
 
 from distillcse_kit.config import Pooling, Precision
 from distillcse_kit.data.reading import one_line
+from distillcse_kit.encoder.devices import chosen_device
 from distillcse_kit.encoder.loading import model_files, model_folder, quietly, require_no_pickle
 from distillcse_kit.encoder.makers_way import makers_way, module_folders
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
@@ -27,6 +28,7 @@ class LibraryEncoder:
 
     Args:
         source: a folder or a hub name.
+        device: where it computes, as for ``SentenceEncoder.load``.
 
     Raises:
         KitError: sentence-transformers is not installed or cannot load the model, or weights are pickles.
@@ -37,8 +39,8 @@ class LibraryEncoder:
         pooling: what it does that the kit's own encoder does not, in words, and who does it.
     """
 
-    def __init__(self, source: str | Path) -> None:
-        folder = model_folder(source)
+    def __init__(self, source: str | Path, device: str | torch.device = "auto") -> None:
+        place, folder = chosen_device(device), model_folder(source)
         beyond = makers_way(folder).beyond
         self.name, self.pooling = str(source), f"{beyond}, by sentence-transformers"
         for part in module_folders(folder):
@@ -55,7 +57,7 @@ class LibraryEncoder:
             with quietly(), torch.random.fork_rng(devices=[]):
                 self.model = SentenceTransformer(
                     str(folder),
-                    device="cpu",
+                    device=str(place),
                     local_files_only=True,
                     trust_remote_code=False,
                     model_kwargs={"use_safetensors": True, "dtype": torch.float32},
@@ -137,7 +139,9 @@ class LibraryEncoder:
 AnyEncoder = SentenceEncoder | LibraryEncoder
 
 
-def load_encoder(source: str | Path = "micro", pooling: Pooling | None = None) -> AnyEncoder:
+def load_encoder(
+    source: str | Path = "micro", pooling: Pooling | None = None, device: str | torch.device = "auto"
+) -> AnyEncoder:
     """Load any encoder as its maker means it.
 
     The kit's own encoder computes it where it does all that the model's files ask for, else sentence-transformers does.
@@ -147,6 +151,7 @@ def load_encoder(source: str | Path = "micro", pooling: Pooling | None = None) -
     Args:
         source: "micro", a folder, or a hub name ("owner/model", or "owner/model@revision").
         pooling: None does what the model's files say. A name takes the model's transformer alone, with this pooling.
+        device: where it computes, as for ``SentenceEncoder.load``.
 
     Raises:
         KitError: the model cannot be found or loaded, or neither way computes what its files ask for.
@@ -157,5 +162,5 @@ def load_encoder(source: str | Path = "micro", pooling: Pooling | None = None) -
         (1, 192)
     """
     if pooling is None and makers_way(model_folder(source)).beyond:
-        return LibraryEncoder(source)
-    return SentenceEncoder.load(source, pooling)
+        return LibraryEncoder(source, device)
+    return SentenceEncoder.load(source, pooling, device=device)

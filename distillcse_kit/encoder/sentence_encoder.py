@@ -22,7 +22,8 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 from distillcse_kit.config import POOLINGS, Pooling, Precision, choose
 from distillcse_kit.data.tokens import pad_rows, tokenizer_rules
 from distillcse_kit.encoder.architectures import FLOAT32_ONLY, positions, require_known, without_pooler
-from distillcse_kit.encoder.devices import use_bfloat16
+from distillcse_kit.encoder.devices import chosen_device, use_bfloat16
+from distillcse_kit.encoder.dropout_rates import set_dropout
 from distillcse_kit.encoder.export import plain_pooler, sentence_transformers_files
 from distillcse_kit.encoder.loading import model_folder, one_sentence, quietly, require_complete, require_safe_weights
 from distillcse_kit.encoder.makers_way import makers_way
@@ -102,7 +103,14 @@ class SentenceEncoder(nn.Module):
         self.makers_limit: int | None = None
 
     @classmethod
-    def load(cls, source: str | Path = "micro", pooling: Pooling | None = None, fast: bool = True) -> SentenceEncoder:
+    def load(
+        cls,
+        source: str | Path = "micro",
+        pooling: Pooling | None = None,
+        fast: bool = True,
+        device: str | torch.device = "auto",
+        dropout: float | None = None,
+    ) -> SentenceEncoder:
         """Load an encoder. torch's random state stays as it was.
 
         Args:
@@ -111,11 +119,15 @@ class SentenceEncoder(nn.Module):
             pooling: None does what the model's files say (as this kit and sentence-transformers write them), and takes
                 "cls" where they say nothing. A name takes the transformer alone, with this pooling.
             fast: False computes with transformers' own forward pass, without threads.
+            device: where it computes: "cpu", "cuda", "mps", or "auto", as in ``encoder.devices.chosen_device``.
+            dropout: of all its layers, in training mode, in [0, 1); None keeps what its config says.
 
         Raises:
             KitError: the folder is missing, incomplete, damaged, or has pickle weights only; the hub cannot be reached;
-                the kit does not compute the architecture, or not what the files ask for (``load_encoder`` may).
+                the kit does not compute the architecture, or not what the files ask for (``load_encoder`` may);
+                this machine has no such device; dropout is given, and the config names none.
         """
+        place = chosen_device(device)
         if pooling is not None:
             choose("pooling", pooling, POOLINGS)
         folder = model_folder(source)
@@ -130,6 +142,7 @@ class SentenceEncoder(nn.Module):
         with one_sentence(source), quietly(), torch.random.fork_rng(devices=[]):
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             require_known(config, source)
+            set_dropout(config, dropout, str(source))
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
             model, report = AutoModel.from_pretrained(
                 folder,
@@ -144,7 +157,7 @@ class SentenceEncoder(nn.Module):
         encoder = cls(model, tokenizer, pooling or way.pooling, name=str(source), fast=fast)
         encoder.normalised = way.normalised and pooling is None
         encoder.makers_limit = way.max_tokens
-        return encoder
+        return encoder.to(place)
 
     @property
     def width(self) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.encoder.devices import seeded
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.scoring import Encodes, pair_vectors, unit
@@ -125,8 +126,7 @@ def dropout_views(encoder: SentenceEncoder, sentences: list[str], seed: int = 0)
     was_training = encoder.training
     encoder.train()
     try:
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
-            torch.manual_seed(seed)
+        with seeded(encoder.device, seed):
             views = [unit(encoder(batch).float().cpu().numpy()) for _ in range(2)]
     finally:
         encoder.train(was_training)

@@ -59,7 +59,7 @@ class WatchedTrainer(Trainer):
     @torch.no_grad()
     def _left(self, batches: list[np.ndarray]) -> dict[str, float]:
         assert self.teachers is not None and self.recipe.distillation is not None
-        device = self.accelerator.device
+        device = self.device
         self.trainee.eval()
         with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(self.settings.precision, device)):
             views = [
@@ -80,7 +80,8 @@ def watched_history(lab: Laboratory, method: str, seed: int) -> list[dict[str, f
 
     def train() -> list[dict[str, float]]:
         checkpoint = lab.store.path("curves", content, ".checkpoint")
-        trainer = WatchedTrainer(lab.store, recipe, lab.corpus, lab.dev, place.ensemble(recipe), checkpoint)
+        teachers = place.ensemble(recipe)
+        trainer = WatchedTrainer(lab.store, recipe, lab.corpus, lab.dev, teachers, checkpoint, device=lab.device)
         trainer.watch()
         trainer.fit(f"{METHODS[method]}, seed {seed}")
         trainer.forget_checkpoint()

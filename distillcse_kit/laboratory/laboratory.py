@@ -41,6 +41,7 @@ class Laboratory(Material):
     corpus    "builtin", a path, a hub name, a Dataset or a list      that of data_dir, or the built-in one
     base      encoder that all training starts from                   the profile's
     store     folder that keeps everything computed                   DISTILLCSE_STORE, or the user's cache
+    device    where to compute: "cpu", "cuda", "cuda:1", "mps"        "auto": DISTILLCSE_DEVICE, or a GPU if any
     ========  ======================================================  =====================================
 
     All its methods take settings in the same way: by their names in ``TrainingSettings`` and ``DistillationSettings``,
@@ -63,7 +64,7 @@ class Laboratory(Material):
     @property
     def workplace(self) -> Workplace:
         """Where recipes become runs: this laboratory's store, corpus and dev pairs."""
-        return Workplace(self.store, self.corpus, self.dev, self.profile.training)
+        return Workplace(self.store, self.corpus, self.dev, self.profile.training, self.device)
 
     def recipe(
         self, name: str = "distillcse", seed: int = 0, teachers: Teachers | Sequence[Run] | None = None, **settings: Any
@@ -178,7 +179,7 @@ class Laboratory(Material):
         task = task or self.headline
         pairs = self.dev if task == "dev" else self.tests[task]
         if isinstance(what, Run):
-            return what.scores["dev"] if task == "dev" else what.score(pairs)
+            return what.scores["dev"] if task == "dev" else what.score(pairs, self.device)
         content = {"encoder": what.fingerprint(), "pairs": pairs_fingerprint(pairs)}
         return self.store.json("scores", content, lambda: score_pairs(what, pairs))
 
@@ -186,13 +187,13 @@ class Laboratory(Material):
         """The cosine of each pair of a task (as in ``score``), float64 [n], computed once."""
         task = task or self.headline
         pairs = self.dev if task == "dev" else self.tests[task]
-        encoder = what.encoder() if isinstance(what, Run) else what
+        encoder = what.encoder(self.device) if isinstance(what, Run) else what
         content = {"encoder": encoder.fingerprint(), "pairs": pairs_fingerprint(pairs)}
         return self.store.array("pair_cosines", content, lambda path: save_array(path, pair_cosines(encoder, pairs)))
 
     def batch_cosines(self, what: Run | SentenceEncoder, sentences: Sequence[str], batch_size: int) -> Tensor:
         """Cosines inside batches of consecutive sentences, float32 [B, N, N]; an incomplete last batch is left out."""
-        encoder = what.encoder() if isinstance(what, Run) else what
+        encoder = what.encoder(self.device) if isinstance(what, Run) else what
         whole = list(sentences[: len(sentences) // batch_size * batch_size])
         token_ids = encoder.tokenize(whole, self.profile.training.max_tokens)
         vectors = torch.from_numpy(encoder.encode_tokens(token_ids, 128, True, False))
@@ -202,7 +203,7 @@ class Laboratory(Material):
     def scores(self, runs: Sequence[Run | SentenceEncoder]) -> dict[str, list[float]]:
         """{"dev" and each test task: scores in the order of ``runs``}."""
         if self.profile.parallel:
-            score_all([run for run in runs if isinstance(run, Run)], list(self.tests.values()))
+            score_all([run for run in runs if isinstance(run, Run)], list(self.tests.values()), self.device)
         return {task: [self.score(run, task) for run in runs] for task in ("dev", *self.tests)}
 
     def tfidf(self) -> dict[str, float]:

@@ -7,10 +7,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from distillcse_kit.config import Profile, profile_named, with_changes
 from distillcse_kit.data.corpus import load_corpus
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.data.sts import available_tasks, load_sts
+from distillcse_kit.encoder.devices import chosen_device
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.evaluation.scoring import PAPER_TASKS, first_pairs
 from distillcse_kit.store import Store
@@ -24,10 +27,11 @@ class Material:
     """A profile and the data it is used on; each part is read when it is first asked for.
 
     Args:
-        profile, data_dir, corpus, base, store: as for ``Laboratory``.
+        profile, data_dir, corpus, base, store, device: as for ``Laboratory``.
 
     Attributes:
         profile, store: as given.
+        device: where everything is computed.
         real: whether the pairs are real STS sets rather than the built-in ones.
     """
 
@@ -38,6 +42,7 @@ class Material:
         corpus: str | Path | Dataset | Iterable[str] | None = None,
         base: str | None = None,
         store: str | Path | None = None,
+        device: str | torch.device = "auto",
     ) -> None:
         self.profile = profile_named(profile) if isinstance(profile, str) else profile
         if base:
@@ -46,6 +51,7 @@ class Material:
         # "" means none, but an empty Dataset is a mistake that must show.
         self.corpus_source = None if isinstance(corpus, str) and not corpus else corpus
         self.store = Store(store)
+        self.device = chosen_device(device)
         self.real = self.data_dir is not None or self.profile.name == "paper"
 
     @cached_property
@@ -86,7 +92,8 @@ class Material:
     @cached_property
     def base(self) -> SentenceEncoder:
         """The encoder that every training starts from, untrained."""
-        return SentenceEncoder.load(self.profile.training.base, self.profile.training.pooling)
+        training = self.profile.training
+        return SentenceEncoder.load(training.base, training.pooling, device=self.device, dropout=training.dropout)
 
     def read_all(self) -> None:
         """Read corpus, pairs and base now, so that a mistake in any of them shows before hours of training.

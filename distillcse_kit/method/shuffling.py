@@ -6,6 +6,8 @@ A row's N - 1 logits are ranked from the largest (rank 0) downwards.
 
 ``plain_group_p`` is the algorithm, written to be read. ``group_p_shuffle`` sorts in a faster way and gives the
 same numbers, to the last bit. The other functions sort the fast way, too, unless they get ``fast=False``.
+
+The groups are cut in float64. Apple's GPUs have none, so there the processor does the work, with the same result.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from torch import Tensor
 from distillcse_kit.errors import KitError
 from distillcse_kit.fast.sorting import columns_by_rank, noise_bits, order_inside_groups
 from distillcse_kit.fast.threads import one_thread
+from distillcse_kit.method.float64 import where_float64_is
 from distillcse_kit.method.losses import off_diagonal, require_positive, require_square
 
 # A cut that is reached up to rounding counts as reached; cumulative sums are taken in float64.
@@ -44,6 +47,7 @@ def random_order_inside(groups: Tensor, generator: torch.Generator | None = None
     return mixed.gather(1, groups.gather(1, mixed).argsort(dim=-1, stable=True))
 
 
+@where_float64_is
 def plain_group_p(
     teacher_cosines: Tensor, p: float, temperature: float = 1.0, generator: torch.Generator | None = None
 ) -> Tensor:
@@ -61,6 +65,7 @@ def plain_group_p(
     return teacher_cosines.scatter(1, columns, logits.gather(1, permutation))
 
 
+@where_float64_is
 def group_p_shuffle(
     teacher_cosines: Tensor,
     p: float,
@@ -117,6 +122,7 @@ def group_p_shuffle(
         return _shuffled(teacher_cosines, logits, columns, groups, number_of_groups(p), generator)
 
 
+@where_float64_is
 def group_mean(
     teacher_cosines: Tensor,
     p: float,
@@ -177,6 +183,7 @@ def group_mean(
         return teacher_cosines.scatter(1, columns, smoothed)
 
 
+@where_float64_is
 def group_p_assignments(teacher_cosines: Tensor, p: float, temperature: float = 1.0, fast: bool = True) -> Tensor:
     """The group of each logit under Group-P (Eq 5).
 
@@ -196,6 +203,7 @@ def group_p_assignments(teacher_cosines: Tensor, p: float, temperature: float = 
         return groups.scatter(1, columns, _groups_of_ranks(logits, p, temperature))
 
 
+@where_float64_is
 def fixed_group_shuffle(
     teacher_cosines: Tensor, group_size: int, generator: torch.Generator | None = None, fast: bool = True
 ) -> Tensor:
@@ -220,6 +228,7 @@ def fixed_group_shuffle(
         return _shuffled(teacher_cosines, logits, columns, groups.expand_as(logits), len(logits), generator, fast)
 
 
+@where_float64_is
 def rank_band_shuffle(
     teacher_cosines: Tensor, start: int, end: int, generator: torch.Generator | None = None, fast: bool = True
 ) -> Tensor:

@@ -12,11 +12,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from distillcse_kit.encoder.devices import random_states
 from distillcse_kit.whole_files import new_file
 
 
 def save_checkpoint(
-    path: Path, tensors: dict[str, dict[str, Tensor]], optimiser: torch.optim.Optimizer, state: dict[str, Any]
+    path: Path,
+    tensors: dict[str, dict[str, Tensor]],
+    optimiser: torch.optim.Optimizer,
+    state: dict[str, Any],
+    device: torch.device,
 ) -> None:
     """Write named groups of tensors, the optimiser's tensors, torch's random states, and plain values.
 
@@ -25,6 +30,7 @@ def save_checkpoint(
         tensors: {group: {name: tensor}}, such as a model's state dict. The name of a group has no dot.
         optimiser: its tensors are saved, its settings are not.
         state: JSON values, such as the step.
+        device: where training runs; its random state is saved beside the processor's.
 
     Raises:
         KitError: the disk is full.
@@ -32,9 +38,7 @@ def save_checkpoint(
     flat = {f"{group}.{name}": tensor for group, named in tensors.items() for name, tensor in named.items()}
     for index, values in optimiser.state_dict()["state"].items():
         flat |= {f"optimiser.{index}.{name}": value for name, value in values.items()}
-    flat["random.cpu"] = torch.get_rng_state()
-    if torch.cuda.is_available():
-        flat["random.cuda"] = torch.cuda.get_rng_state()
+    flat |= {f"random.{kind}": random for kind, random in random_states(device).items()}
     # safetensors refuses tied weights, because they share memory, so every tensor is copied.
     flat = {name: value.detach().cpu().contiguous().clone() for name, value in flat.items()}
     with new_file(path) as temporary:
@@ -80,10 +84,3 @@ def load_checkpoint(
         restored["state"].setdefault(int(index), {})[key] = value
     optimiser.load_state_dict(restored)
     return groups, state
-
-
-def restore_random(states: dict[str, Tensor]) -> None:
-    """Set torch's global random states to those of a checkpoint: its group "random"."""
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,23 +17,29 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
 from distillcse_kit.config import TrainingSettings
 from distillcse_kit.data.sentence_pairs import SentencePairs
-from distillcse_kit.encoder.devices import use_bfloat16
+from distillcse_kit.encoder.devices import (
+    chosen_device,
+    has_fused_optimiser,
+    require_one_process,
+    seeded,
+    set_random_states,
+    use_bfloat16,
+)
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
-from distillcse_kit.errors import KitError
+from distillcse_kit.errors import KitError, KitWarning
 from distillcse_kit.evaluation.scoring import score_pairs
-from distillcse_kit.fast.dropout import use_cheap_dropout
+from distillcse_kit.fast.dropout import mask_stream, use_cheap_dropout
 from distillcse_kit.fast.packing import is_like_bert
 from distillcse_kit.fast.switches import Switches
 from distillcse_kit.fast.threads import sharing
 from distillcse_kit.method.ensemble import TeacherEnsemble
 from distillcse_kit.progress import progress_bar
 from distillcse_kit.store import Store
-from distillcse_kit.training.checkpoint import load_checkpoint, restore_random, save_checkpoint
+from distillcse_kit.training.checkpoint import load_checkpoint, save_checkpoint
 from distillcse_kit.training.objective import Draws, Trainee, batch_losses
 from distillcse_kit.training.recipe import Recipe
 from distillcse_kit.training.training_text import Corpus, tokenized
@@ -88,6 +95,11 @@ class Trainer:
         store, recipe, corpus, dev, teachers: as for ``train``.
         checkpoint: the file that an interrupted run goes on from.
         switches: which shortcuts of ``fast`` are on; None follows the recipe's ``fast``.
+        device: where it runs, as in ``encoder.devices.chosen_device``.
+
+    Raises:
+        KitError: too few sentences, teachers of another corpus, a base that cannot be loaded, a device that this
+            machine does not have, or one of several processes of ``torchrun``.
     """
 
     def __init__(
@@ -99,7 +111,9 @@ class Trainer:
         teachers: TeacherEnsemble | None,
         checkpoint: Path,
         switches: Switches | None = None,
+        device: str | torch.device = "auto",
     ) -> None:
+        require_one_process()
         if len(corpus) < 2:
             raise KitError("Contrastive learning needs at least two sentences; give a larger corpus.")
         if teachers is not None and teachers.sentences != len(corpus):
@@ -110,20 +124,20 @@ class Trainer:
         self.recipe, self.corpus, self.dev, self.teachers = recipe, corpus, dev, teachers
         self.settings, self.checkpoint = recipe.training, checkpoint
         self.switches = Switches.of(self.settings.fast) if switches is None else switches
-        self.accelerator = Accelerator()
+        self.device = chosen_device(device)
         weights = torch.Generator().manual_seed(recipe.seed)
-        self.trainee = Trainee(self.settings, weights)
+        self.trainee = Trainee(self.settings, weights).to(self.device)
         self.trainee.encoder.fast = self.switches.packing
         self.draws = Draws.of(recipe.seed, weights)
-        on_processor = self.accelerator.device.type == "cpu"
+        on_processor = self.device.type == "cpu"
         self.own_dropout = self.switches.dropout and on_processor and is_like_bert(self.trainee.encoder.model)
         if self.own_dropout:
             use_cheap_dropout(self.trainee.encoder.model)
         self.dev_encoder = DevEncoder(self.trainee.encoder, self.settings)
         self.text = tokenized(store, self.trainee.encoder, corpus)
         parameters = [parameter for parameter in self.trainee.parameters() if parameter.requires_grad]
-        optimiser = torch.optim.AdamW(parameters, lr=self.settings.learning_rate, weight_decay=0.0, fused=True)
-        self.model, self.optimiser = self.accelerator.prepare(self.trainee, optimiser)
+        fused = has_fused_optimiser(self.device)
+        self.optimiser = torch.optim.AdamW(parameters, lr=self.settings.learning_rate, weight_decay=0.0, fused=fused)
         self.history: list[dict[str, float]] = []
         self.best_score, self.best_step = -math.inf, 0
         self.best: dict[str, Tensor] = {}
@@ -137,18 +151,36 @@ class Trainer:
         if self.own_dropout:
             yield
             return
-        with torch.random.fork_rng():
-            torch.manual_seed(self.recipe.seed)
+        with seeded(self.device, self.recipe.seed):
             torch.set_rng_state(self.draws.dropout.get_state())
             yield
 
     def fit(self, label: str | None, on_step: Watcher | None = None) -> SentenceEncoder:
         """Run all steps and return the encoder with the weights of the best dev score."""
+        self._warn_of_one_view()
         with self._torchs_dropout():
             self._fit(label, on_step)
         encoder = self.trainee.encoder
         encoder.model.load_state_dict(self.best)
         return encoder.cpu()
+
+    def _warn_of_one_view(self) -> None:
+        """Warn if two passes over the first sentences agree, unless this run compares no views."""
+        if self.recipe.distillation is not None and self.recipe.distillation.distil_only:
+            return
+        batch = self.trainee.encoder.pad(self.text.rows(range(min(8, len(self.corpus))), self.settings.max_tokens))
+        self.trainee.train()
+        with torch.no_grad(), mask_stream(self.recipe.seed), self._torchs_dropout():
+            first, second = (self.trainee.encoder(batch) for _ in range(2))
+        if torch.allclose(first, second):
+            rate = self.settings.dropout
+            why = f"{self.settings.base} has no dropout" if rate is None else f"dropout is {rate}"
+            warnings.warn(
+                f"Both views of a sentence are the same, because {why}: the contrastive loss then only pushes "
+                "sentences apart; train with dropout=0.1 (in the command: --dropout 0.1).",
+                KitWarning,
+                stacklevel=2,
+            )
 
     def _fit(self, label: str | None, on_step: Watcher | None) -> None:
         first = self._resume()
@@ -177,15 +209,15 @@ class Trainer:
             return self._losses_of_step(step, rows)
 
     def _losses_of_step(self, step: int, rows: np.ndarray) -> dict[str, Tensor]:
-        device = self.accelerator.device
         batch = self.trainee.encoder.pad(self.text.rows(rows, self.settings.max_tokens))
-        self.model.train()
-        with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(self.settings.precision, device)):
-            losses = batch_losses(self.model, batch, rows, self.recipe, self.teachers, self.draws, self.switches)
+        self.trainee.train()
+        lower = use_bfloat16(self.settings.precision, self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
+            losses = batch_losses(self.trainee, batch, rows, self.recipe, self.teachers, self.draws, self.switches)
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * (1 - (step - 1) / self.settings.steps)
-        self.accelerator.backward(losses["loss"])
-        self.accelerator.clip_grad_norm_(self.trainee.parameters(), self.settings.gradient_clip)
+        losses["loss"].backward()
+        nn.utils.clip_grad_norm_(self.trainee.parameters(), self.settings.gradient_clip)
         self.optimiser.step()
         self.optimiser.zero_grad()
         return {name: value.detach() for name, value in losses.items()}
@@ -217,7 +249,7 @@ class Trainer:
             "generators": self.draws.states(),
         }
         state = {"step": step, "history": self.history, "best_score": self.best_score, "best_step": self.best_step}
-        save_checkpoint(self.checkpoint, tensors, self.optimiser, state)
+        save_checkpoint(self.checkpoint, tensors, self.optimiser, state, self.device)
 
     def _resume(self) -> int:
         """Go on from the checkpoint if there is an intact one; return the number of steps already done, else 0."""
@@ -228,7 +260,7 @@ class Trainer:
         self.best = tensors["best"]
         self.draws.set_states(tensors["generators"])
         if not self.own_dropout:
-            restore_random(tensors["random"])
+            set_random_states(tensors["random"], self.device)
         self.history, self.best_score, self.best_step = state["history"], state["best_score"], state["best_step"]
         return int(state["step"])
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from transformers import BertConfig, BertForMaskedLM, BertTokenizer
 
 from distillcse_kit.data.tokens import TokenizedText, pad_rows
-from distillcse_kit.encoder.devices import use_bfloat16
+from distillcse_kit.encoder.devices import has_fused_optimiser, use_bfloat16
 from distillcse_kit.errors import KitError
 from distillcse_kit.progress import progress_bar
 from distillcse_kit.training.checkpoint import load_checkpoint, save_checkpoint
@@ -124,11 +124,15 @@ def new_micro_encoder(settings: PretrainingSettings, tokenizer: BertTokenizer, v
 
 
 def new_optimiser(model: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-    """AdamW with betas (0.9, 0.98) and, as usual for transformers, weight decay on matrices only."""
+    """AdamW with betas (0.9, 0.98) and, as usual for transformers, weight decay on matrices only.
+
+    The model is where it will be trained.
+    """
+    fused = all(has_fused_optimiser(parameter.device) for parameter in model.parameters())
     matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
     vectors = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), eps=1e-6, fused=True)
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), eps=1e-6, fused=fused)
 
 
 @dataclass
@@ -155,14 +159,13 @@ class Pretraining:
     def save(self) -> None:
         """Write the checkpoint, completely or not at all."""
         tensors = {"model": self.model.state_dict(), "masking": {"generator": self.generator.get_state()}}
-        save_checkpoint(self.checkpoint, tensors, self.optimiser, {"step": self.step, "curve": self.curve})
+        state = {"step": self.step, "curve": self.curve}
+        save_checkpoint(self.checkpoint, tensors, self.optimiser, state, self.model.device)
 
     def resume(self) -> None:
         """Continue from the checkpoint, if there is a complete one. torch's global random state stays as it is."""
         # Nothing here draws from the global generators, so the states in the checkpoint are not needed.
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
-            found = load_checkpoint(self.checkpoint, self.optimiser, ("model", "masking"))
-        if found:
+        if found := load_checkpoint(self.checkpoint, self.optimiser, ("model", "masking")):
             tensors, state = found
             self.model.load_state_dict(tensors["model"])
             self.generator.set_state(tensors["masking"]["generator"])
@@ -172,18 +175,19 @@ class Pretraining:
 def run_pretraining(
     state: Pretraining, text: TokenizedText, tokenizer: BertTokenizer, compile_model: bool, every: int = 100
 ) -> None:
-    """Take the remaining steps, with a row of the loss curve every ``every`` steps and regular checkpoints.
+    """Take the remaining steps where the model is, with a row of the loss curve every ``every`` steps and checkpoints.
 
     Raises:
         KitError: the loss is not finite, or the disk is full.
     """
     settings, model = state.settings, state.model
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    nn.Module.to(model, device).train()
+    device = model.device
+    model.train()
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    loss_of = torch.compile(masked_lm_loss, dynamic=False) if compile_model else masked_lm_loss
+    compiled = compile_model and device.type != "mps"  # torch.compile is a prototype there
+    loss_of = torch.compile(masked_lm_loss, dynamic=False) if compiled else masked_lm_loss
     total, seen, began = 0.0, 0, time.monotonic()
     progress = progress_bar(
         total=settings.steps, initial=state.step, desc="pretrain", unit="step", mininterval=5, leave=True

@@ -79,11 +79,14 @@ def shuffled(
 
 
 class Trainee(nn.Module):
-    """An encoder with what only training needs: the head, and a masked-LM head if that loss is on."""
+    """An encoder with what only training needs: the head, and a masked-LM head if that loss is on.
+
+    It is made on the processor, where its random numbers are drawn, and can then be moved.
+    """
 
     def __init__(self, settings: TrainingSettings, generator: torch.Generator | None = None) -> None:
         super().__init__()
-        self.encoder = SentenceEncoder.load(settings.base, settings.pooling)
+        self.encoder = SentenceEncoder.load(settings.base, settings.pooling, device="cpu", dropout=settings.dropout)
         self.head: nn.Module = nn.Identity()
         if settings.head and settings.pooling == "cls":
             self.head = TrainingHead(self.encoder.width, generator)
@@ -107,7 +110,8 @@ class Trainee(nn.Module):
         """Cross-entropy of hidden tokens (all of them replaced by [MASK]), the auxiliary loss of SimCSE."""
         assert self.masked_lm is not None
         ids, tokenizer = batch["input_ids"], self.encoder.tokenizer
-        special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids, device=ids.device))
+        # Not torch.isin: on Apple's GPUs it compares whole numbers in the newer versions of macOS only.
+        special = (ids[..., None] == torch.tensor(tokenizer.all_special_ids, device=ids.device)).any(dim=-1)
         hidden = (torch.rand(ids.shape, generator=generator).to(ids.device) < share) & ~special
         labels = torch.where(hidden, ids, -100)
         inputs = torch.where(hidden, tokenizer.mask_token_id, ids)

@@ -9,29 +9,35 @@ import torch
 from joblib import Parallel, cpu_count, delayed, parallel_config
 
 from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.encoder.devices import chosen_device
 from distillcse_kit.progress import counted
 from distillcse_kit.training.run import Run
 
 MOST_PROCESSES = 4  # each holds its own interpreter, model and optimiser: about a gigabyte
 
 
-def score_all(runs: Sequence[Run], sets: Sequence[SentencePairs]) -> None:
+def score_all(runs: Sequence[Run], sets: Sequence[SentencePairs], device: str | torch.device = "auto") -> None:
     """Score all runs on all sets of pairs, side by side; runs that have all scores already are left out."""
     missing = [run for run in runs if any(run.known_score(pairs) is None for pairs in sets)]
-    side_by_side(_score_run, [(run, sets) for run in missing], "scores")
+    side_by_side(_score_run, [(run, sets, device) for run in missing], "scores", device)
 
 
-def _score_run(run: Run, sets: Sequence[SentencePairs]) -> None:
+def _score_run(run: Run, sets: Sequence[SentencePairs], device: str | torch.device) -> None:
     for pairs in sets:
-        run.score(pairs)
+        run.score(pairs, device)
 
 
-def processes_for(jobs: int) -> int:
-    """How many processes share the cores: one per core, at most four; only one if there is a GPU."""
-    return 1 if torch.cuda.is_available() else min(jobs, cpu_count(), MOST_PROCESSES)
+def processes_for(jobs: int, device: str | torch.device = "auto") -> int:
+    """How many processes share the cores: one per core, at most four; only one where a GPU does the work."""
+    return min(jobs, cpu_count(), MOST_PROCESSES) if chosen_device(device).type == "cpu" else 1
 
 
-def side_by_side(work: Callable[..., object], arguments: Sequence[tuple[Any, ...]], label: str) -> None:
+def side_by_side(
+    work: Callable[..., object],
+    arguments: Sequence[tuple[Any, ...]],
+    label: str,
+    device: str | torch.device = "auto",
+) -> None:
     """Call ``work`` with each of the arguments, in processes that share the cores, behind one progress bar.
 
     Args:
@@ -39,11 +45,12 @@ def side_by_side(work: Callable[..., object], arguments: Sequence[tuple[Any, ...
             is best, it is not called at all: the caller does the work.
         arguments: one tuple per call.
         label: shown beside the bar.
+        device: where the calls compute.
 
     Raises:
         Exception: what a call raised; the others are stopped.
     """
-    count = processes_for(len(arguments))
+    count = processes_for(len(arguments), device)
     if count < 2:
         return
     with parallel_config("loky", inner_max_num_threads=max(1, cpu_count() // count)):

@@ -18,6 +18,7 @@ import torch
 from transformers import BertForMaskedLM, BertTokenizer
 
 from distillcse_kit.data.tokens import TokenizedText
+from distillcse_kit.encoder.devices import chosen_device, require_one_process
 from distillcse_kit.encoder.export import sentence_transformers_files
 from distillcse_kit.errors import KitError
 from distillcse_kit.store import Store, as_text
@@ -35,6 +36,7 @@ def pretrain(
     store: Store,
     compile_model: bool = True,
     say: Callable[[str], None] = print,
+    device: str | torch.device = "auto",
 ) -> Path:
     """Make a micro encoder from sentences. A pretraining that was interrupted continues where it stopped.
 
@@ -46,14 +48,17 @@ def pretrain(
         store: keeps the vocabulary, the token ids, the vectors and the checkpoint.
         compile_model: use torch.compile. This needs a C++ compiler and pays off after some hundred steps.
         say: is called with one line of text at each step of the work.
+        device: where to train, as in ``encoder.devices.chosen_device``.
 
     Returns:
         ``out``.
 
     Raises:
-        KitError: ``out`` holds other files, the text has too few word pieces, the loss is not finite, or the disk is
-            full.
+        KitError: ``out`` holds other files, the text has too few word pieces, the loss is not finite, the disk is
+            full, this machine has no such device, or this is one of several processes of ``torchrun``.
     """
+    require_one_process()
+    place = chosen_device(device)
     started = time.monotonic()
     if out.is_dir() and any(out.iterdir()) and not (out / "pretraining.json").is_file():
         raise KitError(f"{out} holds other files, which the new encoder would replace; give --out a new folder.")
@@ -94,6 +99,7 @@ def pretrain(
         write_vectors,
     )
     model = new_micro_encoder(settings, tokenizer, np.array(vectors))
+    torch.nn.Module.to(model, place)
     state = Pretraining(
         settings,
         model,

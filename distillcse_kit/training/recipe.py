@@ -173,10 +173,12 @@ class Recipe:
     def settings(self) -> dict[str, Any]:
         """Training and distillation as plain values, as keys and run folders hold them."""
         training = asdict(self.training) | {"seed": self.seed}
-        # Keys stay as they were in the first stores, when ``compile`` was a setting and ``fast`` was not.
+        # Keys stay as they were in the first stores: ``compile`` was a setting; ``fast`` and ``dropout`` were not.
         training["compile"] = "auto"
         if training["fast"]:
             del training["fast"]
+        if training["dropout"] is None:
+            del training["dropout"]
         found: dict[str, Any] = {"training": training}
         return found if self.distillation is None else found | {"distillation": asdict(self.distillation)}
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from distillcse_kit.config import DistillationSettings
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.encoder.loading import source_fingerprint
@@ -66,20 +68,20 @@ class Run:
         """{name of the pairs: Spearman x 100} scored so far; "dev" is the best score of training."""
         return {name: entry["spearman"] for name, entry in read_json(self.folder / "scores.json").items()}
 
-    def encoder(self) -> SentenceEncoder:
+    def encoder(self, device: str | torch.device = "auto") -> SentenceEncoder:
         """The trained encoder, without its training head."""
-        return SentenceEncoder.load(self.folder)
+        return SentenceEncoder.load(self.folder, device=device)
 
     def known_score(self, pairs: SentencePairs) -> float | None:
         """Spearman x 100 on ``pairs`` if ``scores.json`` has it, else None."""
         entry = read_json(self.folder / "scores.json").get(pairs.name, {})
         return entry["spearman"] if entry.get("fingerprint") == pairs_fingerprint(pairs) else None
 
-    def score(self, pairs: SentencePairs) -> float:
-        """Spearman x 100 on ``pairs``: read from ``scores.json``, or computed and written there."""
+    def score(self, pairs: SentencePairs, device: str | torch.device = "auto") -> float:
+        """Spearman x 100 on ``pairs``: read from ``scores.json``, or computed on the device and written there."""
         score = self.known_score(pairs)
         if score is None:
-            score = score_pairs(self.encoder(), pairs)
+            score = score_pairs(self.encoder(device), pairs)
             path = self.folder / "scores.json"
             entry = {"spearman": score, "pairs": len(pairs), "fingerprint": pairs_fingerprint(pairs)}
             write_json(path, read_json(path) | {pairs.name: entry})
@@ -112,6 +114,7 @@ def train(
     teachers: TeacherEnsemble | None = None,
     label: str | None = "teacher",
     on_step: Watcher | None = None,
+    device: str | torch.device = "auto",
 ) -> Run:
     """Train an encoder. A finished run is loaded from the store; an interrupted one goes on.
 
@@ -123,10 +126,12 @@ def train(
         teachers: of a student: their embeddings of the corpus, under the names that the recipe's key gives them.
         label: shown beside the progress bar; None shows none.
         on_step: called after every step that is trained now; an exception there, such as ``Cancelled``, stops it.
+        device: where to train, as in ``encoder.devices.chosen_device``; not part of the run's key.
 
     Raises:
         KitError: a student without teachers or a teacher with some, the base cannot be loaded, the teachers embedded
-            another corpus, the loss is not finite, or the disk is full.
+            another corpus, the loss is not finite, the disk is full, this machine has no such device, or this is one
+            of several processes of ``torchrun``.
     """
     content = run_content(recipe, Inputs.of(corpus, dev), teachers)
     folder = store.path("runs", content)
@@ -137,9 +142,11 @@ def train(
             return Run.load(folder)
         started = time.time()
         with _turn:
-            trainer = Trainer(store, recipe, corpus, dev, teachers, folder.with_name(f"{folder.name}.checkpoint"))
+            checkpoint = folder.with_name(f"{folder.name}.checkpoint")
+            trainer = Trainer(store, recipe, corpus, dev, teachers, checkpoint, device=device)
             best = trainer.fit(label, on_step)
         about = content | {"versions": versions(), "seconds": round(time.time() - started, 1)}
+        about["device"] = str(trainer.device)
         with new_folder(folder) as unfinished:
             best.save_into(unfinished)
             about["model"] = source_fingerprint(unfinished)  # so that other weights under its name are noticed

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from distillcse_kit.encoder.devices import require_one_process
 from distillcse_kit.encoder.library_encoder import AnyEncoder, load_encoder
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.progress import progress_bar
@@ -32,6 +34,7 @@ def embed_corpus(
     label: str | None = "embed",
     max_tokens: int | None = None,
     chunk: int = 4_096,
+    device: str | torch.device = "auto",
 ) -> np.ndarray:
     """The encoder's unit embeddings of the corpus, computed once and memory-mapped.
 
@@ -45,17 +48,20 @@ def embed_corpus(
         label: shown beside the progress bar; None shows none.
         max_tokens: where sentences are cut, so that a teacher reads what its student reads; None leaves them whole.
         chunk: sentences in memory at a time.
+        device: where they are computed; not part of their name in the store.
 
     Returns:
         float16 [n, d], read-only. A cosine from it is within 1e-3 of the float32 one.
 
     Raises:
-        KitError: the encoder cannot be loaded, or the disk is full.
+        KitError: the encoder cannot be loaded, the disk is full, this machine has no such device, or this is one of
+            several processes of ``torchrun``.
     """
 
     def write(path: Path) -> None:
-        encoder = load_encoder(source)
-        embed = _embedder(store, encoder, corpus, max_tokens)
+        require_one_process()
+        encoder = load_encoder(source, device=device)
+        embed = embedder(store, encoder, corpus, max_tokens)
         with path.open("wb") as file:  # not a memory map: a full disk would kill the process
             write_array_header(file, np.float16, (len(corpus), encoder.width))
             for start in progress_bar(range(0, len(corpus), chunk), label is not None, desc=label):
@@ -64,10 +70,17 @@ def embed_corpus(
     return store.array("embeddings", _content(source, corpus, max_tokens), write)
 
 
-def _embedder(
+def embedder(
     store: Store, encoder: AnyEncoder, corpus: Corpus, max_tokens: int | None
 ) -> Callable[[range], np.ndarray]:
-    """What gives the unit embeddings of rows of the corpus; the kit's own encoder reads stored word pieces."""
+    """What gives the unit embeddings of a range of the corpus, as ``embed_corpus`` stores them, but float32 [n, d].
+
+    Args:
+        store: keeps the corpus in the word pieces of the kit's own encoders, so that they are found once.
+        encoder: the teacher, on the device that computes.
+        corpus: its sentences.
+        max_tokens: where they are cut; None leaves them whole.
+    """
     options: Any = {"normalize_embeddings": True, "show_progress_bar": False, "precision": "auto", "batch_size": 128}
     if isinstance(encoder, SentenceEncoder):
         text = tokenized(store, encoder, corpus)

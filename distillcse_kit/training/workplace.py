@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from distillcse_kit.config import TrainingSettings
 from distillcse_kit.data.sentence_pairs import SentencePairs
@@ -36,12 +37,14 @@ class Workplace:
         corpus: the training sentences.
         dev: the pairs that choose each run's checkpoint.
         teacher: training settings of the teachers that ``Own`` and ``First`` stand for.
+        device: where runs train and embed, as in ``encoder.devices.chosen_device``.
     """
 
     store: Store
     corpus: Corpus
     dev: SentencePairs
     teacher: TrainingSettings = field(default_factory=TrainingSettings)
+    device: str | torch.device = "auto"
 
     @cached_property
     def inputs(self) -> Inputs:
@@ -67,7 +70,8 @@ class Workplace:
         if self.is_done(recipe):
             return Run.load(self.folder(recipe))
         label = recipe.label if progress else None
-        return train(self.store, recipe, self.corpus, self.dev, self.ensemble(recipe, progress), label, on_step)
+        teachers = self.ensemble(recipe, progress)
+        return train(self.store, recipe, self.corpus, self.dev, teachers, label, on_step, self.device)
 
     def run_all(self, recipes: Sequence[Recipe], label: str, parallel: bool) -> list[Run]:
         """The runs of all recipes, in order. With ``parallel``, missing ones are trained side by side."""
@@ -76,7 +80,7 @@ class Workplace:
             teachers = dict.fromkeys(model for recipe in missing for model in recipe.taught_by(self.teacher))
             self.run_all([model for model in teachers if isinstance(model, Recipe)], "teachers", parallel)
             self.embed_all(self._source(model) for model in teachers)
-            side_by_side(self.run, [(recipe, False) for recipe in missing], label)
+            side_by_side(self.run, [(recipe, False) for recipe in missing], label, self.device)
         missing = [recipe for recipe in missing if not self.is_done(recipe)]
         for recipe in counted(missing, len(missing), label):
             self.run(recipe)
@@ -98,13 +102,13 @@ class Workplace:
     def embeddings(self, model: str, progress: bool = True) -> np.ndarray:
         """Unit embeddings of the corpus from a run or another encoder, float16 [n, d], memory-mapped."""
         label = f"embed {Path(model).name[:6]}" if progress else None
-        return embed_corpus(self.store, model, self.corpus, label, self.teacher.max_tokens)
+        return embed_corpus(self.store, model, self.corpus, label, self.teacher.max_tokens, device=self.device)
 
     def embed_all(self, models: Iterable[str]) -> None:
         """Make the embeddings of these encoders that the store does not have yet, side by side."""
         longest = self.teacher.max_tokens
         missing = [model for model in models if not embeddings_path(self.store, model, self.corpus, longest).is_file()]
-        side_by_side(self.embeddings, [(model, False) for model in missing], "embed the corpus")
+        side_by_side(self.embeddings, [(model, False) for model in missing], "embed the corpus", self.device)
 
     def _source(self, model: Recipe | str) -> str:
         return str(self.folder(model)) if isinstance(model, Recipe) else model

@@ -41,7 +41,7 @@ from distillcse_kit.plots.style import new_axes, show
 lab = Laboratory(profile, data_dir or None, corpus or None, base or None, store or None)
 settings, start = lab.describe(), lab.profile.training.base
 folder = MICRO if start == "micro" else Path(start)
-encoder, masked_lm = SentenceEncoder.load(start), load_masked_lm(start).eval()
+encoder, masked_lm = SentenceEncoder.load(start, device="cpu"), load_masked_lm(start).eval()
 print(
     f"{start}: {masked_lm.num_parameters():,} parameters with the masked-LM head, {encoder.model.num_parameters():,} without"
 )
