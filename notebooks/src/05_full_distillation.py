@@ -24,6 +24,7 @@ base: str = ""  # encoder to start from; if empty, the profile's own
 store: str = ""  # folder for everything computed; if empty, DISTILLCSE_STORE or ~/.cache/distillcse_kit
 figures: str = ""  # folder for the PNG figures; if empty, they are only shown
 recompute: bool = False  # True: train the students of the sweeps here (minutes); False: show the shipped results
+strong_teacher: str = ""  # folder or hub name of a model that teaches; if empty, the shipped results are shown
 
 # %%
 import numpy as np
@@ -356,6 +357,37 @@ AblationExplorer(shipped_results(), scored_on="STS-B dev").show("05_sweeps", fig
 ablation = Ablation(lab)
 explorer = AblationExplorer(ablation.stored(), ablation.usual, ablation.train, ablation.seeds, ablation.choices)
 explorer.show("05_ablation", figures, settings)
+
+# %% [markdown]
+# ## A strong teacher
+#
+# So far, teacher and student were equals. What if the teacher is much better? Any model of sentence-transformers can
+# teach: it reads the corpus in its own word pieces, and only its cosines count, so its vectors may be of another width.
+# The kit has a recipe for this. It differs from plain distillation in these settings:
+
+# %%
+plain, recipe = (
+    one["training"] | one["distillation"]
+    for one in (lab.recipe(name).settings() for name in ("vanilla", "strong_teacher"))
+)
+pd.DataFrame(
+    {
+        name: {"plain distillation": plain[name], "strong teacher": recipe[name]}
+        for name in plain
+        if plain[name] != recipe[name]
+    }
+)
+
+# %% [markdown]
+# **Predict first:** a teacher that is 20 points better than its student: how much of that will the student learn?
+#
+# The teacher of the shipped results is all-MiniLM-L6-v2. It has six layers and has learned from a billion pairs of
+# sentences. To use another one here, name it in the parameter `strong_teacher`.
+
+# %%
+show_sweep(lab, "strong-teacher", figures, recompute=bool(strong_teacher), teacher=strong_teacher or None)
+if not strong_teacher:
+    print("One command trains such students: distillcse distill --preset strong-teacher --teachers MODEL")
 
 # %% [markdown]
 # ## Take a student with you
