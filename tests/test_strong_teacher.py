@@ -20,7 +20,7 @@ from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.scoring import score_pairs
-from distillcse_kit.experiments.shipped import RESULTS, shipped_run
+from distillcse_kit.experiments.shipped import STRONG_TEACHER_SEARCH, shipped_run
 from distillcse_kit.experiments.sweep_design import BASE, STRONG
 from distillcse_kit.experiments.sweep_result import run_sweep, shipped_sweep
 from distillcse_kit.experiments.sweeps import sweep_named
@@ -33,7 +33,6 @@ from distillcse_kit.training.training_text import Corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 SIMCSE, STUDENT, DEFAULTS = "SimCSE, recipe", "student, recipe", "student, defaults"
-SEARCH = RESULTS / "strong_teacher_search.json"
 
 
 def page(name: str) -> str:
@@ -155,7 +154,7 @@ def test_another_teacher_gives_other_students(lab: Laboratory, strong: str) -> N
 
 def searched() -> dict[str, dict[int, float]]:
     """{flags: {seed: dev score}} of the search that chose the recipe."""
-    run = shipped_run(SEARCH)
+    run = shipped_run(STRONG_TEACHER_SEARCH)
     assert run is not None
     return {
         row: {int(name.removeprefix("dev, seed ")): score for name, [score] in scores.items()}
@@ -164,7 +163,7 @@ def searched() -> dict[str, dict[int, float]]:
 
 
 def test_the_search_is_the_table_of_the_page() -> None:
-    run, text = shipped_run(SEARCH), page("sweeps.md")
+    run, text = shipped_run(STRONG_TEACHER_SEARCH), page("sweeps.md")
     assert run is not None and run.settings["dev"] == "stsb-dev" and run.command in text
     for row, scores in searched().items():
         cells = [f"{scores[seed]:.2f}" if seed in scores else "" for seed in (100, 101)]
@@ -174,7 +173,7 @@ def test_the_search_is_the_table_of_the_page() -> None:
 
 
 def test_each_row_of_the_search_can_be_run_again_and_one_is_the_recipe() -> None:
-    run = shipped_run(SEARCH)
+    run = shipped_run(STRONG_TEACHER_SEARCH)
     assert run is not None
     profiles = {}
     for row in run.table:
@@ -230,8 +229,8 @@ def lesson(lab: Laboratory, model: str) -> None:
     """Run the code of the lesson's section on strong teachers, with the parameter ``strong_teacher``."""
     cells = from_source(ROOT / "notebooks" / "src" / "05_full_distillation.py")["cells"]
     texts = ["".join(cell["source"]) for cell in cells]
-    heads = [place for place, text in enumerate(texts) if text.startswith("## ")]
-    start = next(place for place in heads if texts[place].startswith("## A strong teacher\n"))
+    heads = [place for place, text in enumerate(texts) if re.search("^## ", text, re.MULTILINE)]
+    start = next(place for place in heads if "## A strong teacher\n" in texts[place])
     end = heads[heads.index(start) + 1]
     space = {"lab": lab, "pd": pd, "show_sweep": show_sweep, "figures": "", "strong_teacher": model}
     for cell, text in zip(cells[start:end], texts[start:end], strict=True):

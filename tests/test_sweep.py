@@ -148,7 +148,8 @@ def test_the_command_prints_and_writes_the_result(
 ) -> None:
     asked: list[str] = []
 
-    def found(lab: Laboratory, name: str) -> SweepResult:
+    def found(lab: Laboratory, name: str, teacher: str | None) -> SweepResult:
+        assert teacher is None
         asked.append(name)
         return RESULT
 
