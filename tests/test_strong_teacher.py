@@ -20,9 +20,10 @@ from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.scoring import score_pairs
-from distillcse_kit.experiments.shipped import STRONG_TEACHER_SEARCH, shipped_run
+from distillcse_kit.evaluation.statistics import seed_interval
+from distillcse_kit.experiments.shipped import STRONG_TEACHER_SEARCH, markdown_table, shipped_run
 from distillcse_kit.experiments.sweep_design import BASE, STRONG
-from distillcse_kit.experiments.sweep_result import run_sweep, shipped_sweep
+from distillcse_kit.experiments.sweep_result import run_sweep, shipped_sweep, with_average
 from distillcse_kit.experiments.sweeps import sweep_named
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.plots.sweep_plots import show_sweep
@@ -32,7 +33,7 @@ from distillcse_kit.training.recipe import Recipe, These, encoder_name
 from distillcse_kit.training.training_text import Corpus
 
 ROOT = Path(__file__).resolve().parents[1]
-SIMCSE, STUDENT, DEFAULTS = "SimCSE, recipe", "student, recipe", "student, defaults"
+SIMCSE, STUDENT, SHUFFLED = "SimCSE, recipe", "student, recipe", "student, Group-P"
 
 
 def page(name: str) -> str:
@@ -133,7 +134,7 @@ def test_the_sweep_scores_each_row_as_if_it_were_made_alone(lab: Laboratory, str
     alone: dict[str, Callable[[int], Recipe]] = {
         SIMCSE: lambda seed: Recipe(recipe.training, seed=seed),
         STUDENT: lambda seed: recipe.changed(seed=seed),
-        DEFAULTS: lambda seed: lab.recipe("vanilla", seed, teachers),
+        SHUFFLED: lambda seed: recipe.changed(seed=seed, shuffle="group_p"),
     }
     assert list(result.table) == [*alone, BASE, STRONG]
     for row, made in alone.items():
@@ -141,7 +142,7 @@ def test_the_sweep_scores_each_row_as_if_it_were_made_alone(lab: Laboratory, str
     for row, encoder in ((BASE, SentenceEncoder.load(tiny, "avg")), (STRONG, SentenceEncoder.load(strong))):
         assert result.table[row]["builtin"] == [score_pairs(encoder, lab.tests["builtin"])]
     assert result.settings["strong_teacher"] == encoder_name(strong)
-    assert set(result.compared("builtin")) == {STUDENT, DEFAULTS}
+    assert set(result.compared("builtin")) == {STUDENT, SHUFFLED}
 
 
 def test_another_teacher_gives_other_students(lab: Laboratory, strong: str) -> None:
@@ -222,6 +223,27 @@ def test_what_the_page_says_about_the_search() -> None:
     assert f"{min(lower):.1f} to {max(lower):.1f} points lower" in text
 
 
+def test_what_the_page_says_about_the_students() -> None:
+    sweep, run, text = shipped_sweep("strong-teacher"), shipped_run(), " ".join(page("sweeps.md").split())
+    assert sweep is not None and run is not None
+    columns = ("dev", "sts12", "sts13", "stsb", "sickr", "average")
+    shown = {row: {column: values[column] for column in columns} for row, values in sweep.table.items()}
+    assert markdown_table(shown) in page("sweeps.md")
+    compared = {column: sweep.compared(column)[STUDENT] for column in columns}
+    assert compared["average"].decided and compared["average"].difference.mean > 0
+    gains = [compared[column].difference.mean for column in columns[1:5]]
+    assert f"the gain lies between {min(gains):.2f} and {max(gains):.2f}" in text
+    simcse, student, base, teacher = (
+        seed_interval(sweep.table[row]["average"]).mean for row in (SIMCSE, STUDENT, BASE, STRONG)
+    )
+    table = with_average(run.table)
+    by_cls = seed_interval(next(table[row] for row in table if row.startswith("SimCSE"))["average"]).mean
+    assert simcse < base < student and by_cls < student
+    assert f"it scores {simcse:.2f}, and the untrained base {base:.2f}. SimCSE with [CLS] and 150 steps scores" in text
+    assert f"scores {by_cls:.2f} ([Results]" in text and f"It scores {teacher:.2f}." in text
+    assert f"the student has {100 * (student - base) / (teacher - base):.0f}%" in text
+
+
 # ---------------------------------------------------------------- the notebook
 
 
@@ -245,7 +267,7 @@ def test_the_lesson_trains_with_the_model_that_is_named(
     told = capsys.readouterr().out
     assert "strong-teacher: profile smoke, 100 sentences" in told and "2 seeds show" in told
     students = [json.loads(path.read_text()) for path in (lab.store.root / "runs").glob("*/run.json")]
-    assert sum("distillation" in about for about in students) == 4  # two seeds, with the recipe and with the defaults
+    assert sum("distillation" in about for about in students) == 4  # two seeds, without and with Group-P
 
 
 def test_the_lesson_without_a_model_shows_what_ships_and_the_command(

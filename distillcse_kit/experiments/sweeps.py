@@ -76,12 +76,12 @@ def ensembles(plain: Recipe) -> dict[str, Recipe]:
 
 
 def strong_teachers(plain: Recipe) -> dict[str, Recipe]:
-    """SimCSE with the recipe's pooling and steps, then the student with the recipe, and with the profile's settings."""
+    """SimCSE with the recipe's pooling and steps, then the student with the recipe, without and with Group-P."""
     recipe = for_strong_teacher(plain)
     return {
         "SimCSE, recipe": Recipe(recipe.training),
         "student, recipe": recipe,
-        "student, defaults": plain,
+        "student, Group-P": recipe.changed(shuffle="group_p"),
     }
 
 
