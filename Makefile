@@ -22,8 +22,8 @@ real: has-data env  ## run the course on your data and the profile laptop: make 
 	@echo "Run it again to continue if it stops."
 	@$(RUN)distillcse course --profile laptop --data-dir "$(DATA)"
 
-sweeps: has-data env  ## make the shipped tables again on your data: make sweeps DATA=folder (90 minutes)
-	@echo "Training and scoring all sweeps, profile laptop: about 90 minutes; run it again to continue if it stops ..."
+sweeps: has-data env  ## make the shipped tables again on your data: make sweeps DATA=folder (100 minutes)
+	@echo "Training and scoring all sweeps, profile laptop: about 100 minutes; run it again to continue if it stops ..."
 	@for name in $$($(RUN)python -c 'from distillcse_kit.experiments.names import SWEEP_NAMES; print(*SWEEP_NAMES)'); do \
 		$(RUN)distillcse sweep $$name --data-dir "$(DATA)" --json distillcse_kit/results/sweeps/$$name.json || exit 1; \
 	done

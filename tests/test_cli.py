@@ -240,7 +240,10 @@ MISTAKES = {
     "unknown flag": ("teach --stepz 3", "--stepz"),
     "not a number": ("teach --steps many", "invalid int value: 'many'"),
     "unknown profile": ("teach --profile huge", "Unknown profile 'huge'; choose one of smoke, laptop, paper."),
-    "unknown preset": ("teach --preset mine", "Unknown preset 'mine'; choose one of paper, authors-code."),
+    "unknown preset": (
+        "teach --preset mine",
+        "Unknown preset 'mine'; choose one of paper, authors-code, strong-teacher.",
+    ),
     "unknown pooler": ("teach --pooling max", "Unknown pooling 'max'"),
     "no steps": ("teach --steps 0", "steps is 0; it must be greater than 0."),
     "temperature of 0": ("teach --temperature 0", "temperature is 0.0; it must be greater than 0."),

@@ -17,7 +17,7 @@ from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.power import detectable_difference
 from distillcse_kit.evaluation.statistics import compare_with
 from distillcse_kit.experiments.names import SWEEP_NAMES
-from distillcse_kit.experiments.sweep_design import Analysis, Curve, Sweep
+from distillcse_kit.experiments.sweep_design import BASE, STRONG, Analysis, Curve, Sweep
 from distillcse_kit.experiments.sweep_result import (
     SweepResult,
     run_sweep,
@@ -55,7 +55,11 @@ def test_every_setting_can_be_trained(name: str) -> None:
     recipes = sweep.recipes(profile_named("laptop"))
     assert set(sweep.published) <= set(recipes)
     assert len(set(recipes.values())) == len(recipes) > 1
-    assert all(recipe.is_student and recipe.seed == 0 for recipe in recipes.values())
+    assert all(recipe.seed == 0 for recipe in recipes.values())
+    # A strong teacher's students are compared with SimCSE, which needs no teacher.
+    assert [label for label, one in recipes.items() if not one.is_student] == list(recipes)[
+        : bool(sweep.strong_teacher)
+    ]
 
 
 def test_the_bands_of_table_3_cover_all_ranks_once() -> None:
@@ -145,7 +149,8 @@ def test_the_command_prints_and_writes_the_result(
 ) -> None:
     asked: list[str] = []
 
-    def found(lab: Laboratory, name: str) -> SweepResult:
+    def found(lab: Laboratory, name: str, teacher: str | None) -> SweepResult:
+        assert teacher is None
         asked.append(name)
         return RESULT
 
@@ -232,8 +237,9 @@ def test_shipped_results_have_the_settings_that_the_code_has_now(name: str) -> N
     assert shipped.key == sweep_key(name, laptop)
     assert shipped.settings["steps"] == laptop.training.steps and shipped.made["versions"]["torch"]
     if isinstance(sweep, Sweep):
-        assert list(shipped.table) == list(sweep.recipes(laptop))
-        assert {len(values) for row in shipped.table.values() for values in row.values()} == {sweep.seeds(laptop)}
+        trained = list(sweep.recipes(laptop))
+        assert list(shipped.table) == trained + [BASE, STRONG] * bool(sweep.strong_teacher)
+        assert {len(values) for row in trained for values in shipped.table[row].values()} == {sweep.seeds(laptop)}
 
 
 def test_shipped_results_are_shown_unless_others_are_asked_for(

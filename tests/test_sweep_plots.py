@@ -90,17 +90,17 @@ def test_figure_2_draws_the_mean_over_seeds_of_read_and_unread_batches() -> None
 def test_a_notebook_shows_where_a_sweep_is_from_and_what_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked: list[bool] = []
+    asked: list[tuple[bool, str | None]] = []
     result = made_up("table6-p")
 
-    def found(lab: Laboratory, name: str, recompute: bool) -> SweepResult:
-        asked.append(recompute)
+    def found(lab: Laboratory, name: str, recompute: bool, teacher: str | None) -> SweepResult:
+        asked.append((recompute, teacher))
         return result
 
     monkeypatch.setattr("distillcse_kit.plots.sweep_plots.sweep_result", found)
     show_sweep(Laboratory("smoke", store=tmp_path), "table6-p", tmp_path, recompute=True)
     printed = capsys.readouterr().out
-    assert asked == [True] and "profile laptop, 40,000 sentences" in printed and "2026-01-02" in printed
+    assert asked == [(True, None)] and "profile laptop, 40,000 sentences" in printed and "2026-01-02" in printed
     assert result.conclusion("dev") in printed and result.conclusion("average") in printed
     with Image.open(tmp_path / "table6_p.png") as image:
         assert '"sweep": "table6-p"' in image.text["Settings"]

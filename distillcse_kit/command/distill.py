@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         nargs="+",
         help="run folders that teach has made, or any encoders (folders, hub names); each uses its own tokenizer "
-        f"(default: the profile's SimCSE teachers: {by_profile('teachers')})",
+        f"(default: the profile's SimCSE teachers: {by_profile('teachers')}; all-MiniLM-L6-v2 from the hub with "
+        "--preset strong-teacher)",
     )
     parser.add_argument(
         "--weights",
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train the students of each round and report each; returns 0."""
     from distillcse_kit.encoder.library_encoder import load_encoder
+    from distillcse_kit.training.named_recipes import preset_named
     from distillcse_kit.training.recipe import First, Recipe, Teachers, These
 
     check_writable("--json", arguments.json)
@@ -49,6 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
     seeds = seeds_of(arguments, lab.profile.seeds)
     if arguments.rounds < 1:
         raise KitError(f"--rounds is {arguments.rounds}; it must be 1 or more.")
+    if arguments.preset and not arguments.teachers:
+        named = preset_named(arguments.preset).teachers
+        arguments.teachers = list(named.models) if isinstance(named, These) else None
     count = len(arguments.teachers) if arguments.teachers else lab.profile.teachers
     if arguments.weights and len(arguments.weights) != count:
         raise KitError(

@@ -178,7 +178,8 @@ def add_training(parser: argparse.ArgumentParser, runs: str) -> None:
     parser.add_argument(
         "--preset",
         metavar="NAME",
-        help="use published settings instead of the profile's: paper or authors-code (default: off)",
+        help="use these settings instead of the profile's: paper, authors-code, or strong-teacher, which is for one "
+        "encoder much better than the base (default: off)",
     )
     add_data(parser)
     add_store(parser)

@@ -16,6 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name", metavar="NAME", choices=SWEEP_NAMES, help=f"the experiment: {', '.join(SWEEP_NAMES)} (required)"
     )
+    parser.add_argument(
+        "--teacher",
+        metavar="MODEL",
+        help="folder or hub name of the model that teaches in strong-teacher; other sweeps train their own teachers "
+        "(default: all-MiniLM-L6-v2 from the hub)",
+    )
     add_profile(parser, "laptop")
     add_data(parser)
     add_store(parser)
@@ -40,9 +46,9 @@ def run(arguments: argparse.Namespace) -> int:
     check_writable("--csv", arguments.csv)
     data_dir = data_folder(arguments)
     lab = Laboratory(arguments.profile, data_dir, arguments.corpus, None, arguments.store, arguments.device)
-    sweep = sweep_named(arguments.name)
+    sweep = sweep_named(arguments.name, arguments.teacher)
     print(f"{sweep.title}. {sweep.question}", flush=True)
-    result = run_sweep(lab, arguments.name)
+    result = run_sweep(lab, arguments.name, arguments.teacher)
     for column in result.columns:
         print(f"\n{column}: mean over seeds with its 95% interval, and each row compared with the first:")
         print("\n".join(result.lines(column)))

@@ -14,4 +14,5 @@ SWEEP_NAMES = (
     "smoothing",
     "cut",
     "ensembles",
+    "strong-teacher",
 )

@@ -14,6 +14,7 @@ from distillcse_kit.store import read_json, write_json
 RESULTS = Path(__file__).parent.parent / "results"
 REAL_RUN = RESULTS / "real_laptop.json"
 BUILTIN_RUN = RESULTS / "builtin_laptop.json"
+STRONG_TEACHER_SEARCH = RESULTS / "strong_teacher_search.json"  # dev scores that chose the recipe; rows are flags
 
 
 @dataclass(frozen=True)

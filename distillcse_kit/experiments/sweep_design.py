@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from distillcse_kit.config import Profile, as_json
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.training.named_recipes import vanilla
-from distillcse_kit.training.recipe import First, Recipe
+from distillcse_kit.training.recipe import First, Recipe, These
 
 AVERAGE = "average"
+BASE, STRONG = "base, no training", "the teacher itself"  # rows of a sweep with a strong teacher
 
 Numbers = dict[str, dict[str, float]]  # {row: {column: published number}}
 Table = dict[str, dict[str, list[float]]]  # {row: {column: values over seeds}}
@@ -50,6 +52,8 @@ class Sweep:
         rows: makes {label: recipe} from the profile's plain distillation; all other rows are compared with the first.
         published: {label: {column: the paper's number}}, where the paper has one.
         every_teacher: run as many seeds as there are teachers, where the profile's number is too few for an answer.
+        strong_teacher: a model folder or hub name that teaches all students instead of the laboratory's own teachers.
+            The table then ends with two rows that are not trained: the base, and this teacher.
     """
 
     title: str
@@ -57,6 +61,7 @@ class Sweep:
     rows: Callable[[Recipe], Mapping[str, Recipe]]
     published: Numbers = field(default_factory=dict)
     every_teacher: bool = False
+    strong_teacher: str | None = None
     last: ClassVar[bool] = False
 
     def seeds(self, profile: Profile) -> int:
@@ -74,6 +79,9 @@ class Sweep:
             for label, recipe in self.rows(vanilla(profile)).items()
             if not (isinstance(recipe.teachers, First) and recipe.teachers.count > profile.teachers)
         }
+        if self.strong_teacher:
+            teacher = These((self.strong_teacher,))
+            found = {label: one.changed(teachers=teacher) if one.is_student else one for label, one in found.items()}
         if len(found) < 2:
             raise KitError(f"{self.title} needs at least two rows to compare; this profile leaves {len(found)}.")
         return found
@@ -88,10 +96,15 @@ class Sweep:
         recipes, seeds = self.recipes(lab.profile), range(self.seeds(lab.profile))
         runs = lab.run_all([recipe.changed(seed=seed) for recipe in recipes.values() for seed in seeds], "students")
         scores = lab.scores(runs)
-        return {
+        table = {
             label: {task: values[row * len(seeds) : (row + 1) * len(seeds)] for task, values in scores.items()}
             for row, label in enumerate(recipes)
         }
+        if self.strong_teacher:
+            start = next(iter(recipes.values())).training
+            table[BASE] = lab.scores([SentenceEncoder.load(start.base, start.pooling)])
+            table[STRONG] = lab.scores([SentenceEncoder.load(self.strong_teacher)])
+        return table
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from distillcse_kit.evaluation.power import detectable_difference
 from distillcse_kit.evaluation.scoring import PAPER_TASKS
 from distillcse_kit.evaluation.statistics import Comparison, compare_pairs, seed_interval
 from distillcse_kit.experiments.shipped import RESULTS
-from distillcse_kit.experiments.sweep_design import AVERAGE, Curve, Table
+from distillcse_kit.experiments.sweep_design import AVERAGE, Curve, Sweep, Table
 from distillcse_kit.experiments.sweeps import sweep_named
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.store import key_of, read_json
-from distillcse_kit.training.named_recipes import teacher
+from distillcse_kit.training.named_recipes import teacher as simcse_teacher
+from distillcse_kit.training.recipe import encoder_name
 from distillcse_kit.versions import versions
 
 SHIPPED = RESULTS / "sweeps"
@@ -150,7 +151,7 @@ def sweep_key(name: str, profile: Profile) -> str:
     """A key of all settings, not of the data. A result with another key was made with other settings."""
     sweep = sweep_named(name)
     counts = {"teachers": profile.teachers, "seeds": sweep.seeds(profile), "sentences": profile.sentences}
-    return key_of([name, teacher(profile).settings(), counts, sweep.content(profile)])
+    return key_of([name, simcse_teacher(profile).settings(), counts, sweep.content(profile)])
 
 
 def with_average(table: Table) -> Table:
@@ -164,15 +165,22 @@ def with_average(table: Table) -> Table:
     }
 
 
-def run_sweep(lab: Laboratory, name: str) -> SweepResult:
+def run_sweep(lab: Laboratory, name: str, teacher: str | None = None) -> SweepResult:
     """Compute a sweep. What the store already has is loaded; the rest is trained.
 
+    Args:
+        lab: trains and scores.
+        name, teacher: as for ``sweep_named``.
+
     Raises:
-        KitError: unknown sweep, or what its ``compute`` raises.
+        KitError: what ``sweep_named`` or the sweep's ``compute`` raises.
     """
-    table = with_average(sweep_named(name).compute(lab))
+    sweep = sweep_named(name, teacher)
+    table = with_average(sweep.compute(lab))
     made = {"date": date.today().isoformat(), "versions": versions()}
     settings = lab.describe() | {"headline": lab.headline}
+    if isinstance(sweep, Sweep) and sweep.strong_teacher:
+        settings["strong_teacher"] = encoder_name(sweep.strong_teacher)
     return SweepResult(name, sweep_key(name, lab.profile), settings, made, table)
 
 
@@ -192,7 +200,7 @@ def shipped_sweep(name: str) -> SweepResult | None:
         raise KitError(f"{path} is not the result of a sweep ({error}); install the kit again.") from error
 
 
-def sweep_result(lab: Laboratory, name: str, recompute: bool = False) -> SweepResult:
-    """The shipped result; this laboratory's own on request, or if none ships."""
+def sweep_result(lab: Laboratory, name: str, recompute: bool = False, teacher: str | None = None) -> SweepResult:
+    """The shipped result; this laboratory's own on request, or if none ships. ``teacher`` as for ``sweep_named``."""
     shipped = None if recompute else shipped_sweep(name)
-    return shipped or run_sweep(lab, name)
+    return shipped or run_sweep(lab, name, teacher)

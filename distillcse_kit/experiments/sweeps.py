@@ -6,12 +6,14 @@ A sweep never repeats work: the store keeps runs under the keys of their setting
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from distillcse_kit.errors import KitError
 from distillcse_kit.experiments.figure_2 import figure_2
 from distillcse_kit.experiments.published import TABLE_5
 from distillcse_kit.experiments.sweep_design import AVERAGE, Analysis, Numbers, Sweep
 from distillcse_kit.experiments.tables import table_5, table_8, table_9
+from distillcse_kit.training.named_recipes import STRONG_TEACHER, for_strong_teacher
 from distillcse_kit.training.recipe import First, Recipe
 
 _AGREEMENTS = ("gold", "own teacher", "other teachers", "other students")
@@ -70,6 +72,16 @@ def ensembles(plain: Recipe) -> dict[str, Recipe]:
         )
         for m in (1, 2, 4, 8, 16)
         for shuffle in ("none", "group_p")
+    }
+
+
+def strong_teachers(plain: Recipe) -> dict[str, Recipe]:
+    """SimCSE with the recipe's pooling and steps, then the student with the recipe, without and with Group-P."""
+    recipe = for_strong_teacher(plain)
+    return {
+        "SimCSE, recipe": Recipe(recipe.training),
+        "student, recipe": recipe,
+        "student, Group-P": recipe.changed(shuffle="group_p"),
     }
 
 
@@ -163,11 +175,30 @@ SWEEPS: dict[str, Sweep | Analysis] = {
         "How does a student's score grow with the number of teachers, with Group-P and without?",
         ensembles,
     ),
+    "strong-teacher": Sweep(
+        "Beyond the paper: a strong teacher",
+        "What does a student gain from a teacher that is much better than itself, and with which settings?",
+        strong_teachers,
+        strong_teacher=STRONG_TEACHER,
+    ),
 }
 
 
-def sweep_named(name: str) -> Sweep | Analysis:
-    """The sweep with that name; a KitError lists the choices if there is none."""
+def sweep_named(name: str, teacher: str | None = None) -> Sweep | Analysis:
+    """The sweep with that name.
+
+    Args:
+        name: a key of ``SWEEPS``.
+        teacher: of the sweep "strong-teacher": the folder or hub name of a model that teaches; None takes the usual.
+
+    Raises:
+        KitError: an unknown name (the message lists the choices), or a teacher for a sweep that trains its own.
+    """
     if name not in SWEEPS:
         raise KitError(f"Unknown sweep {name!r}; choose one of {', '.join(SWEEPS)}.")
-    return SWEEPS[name]
+    sweep = SWEEPS[name]
+    if not teacher:
+        return sweep
+    if not isinstance(sweep, Sweep) or not sweep.strong_teacher:
+        raise KitError(f"The sweep {name} trains its own teachers; name a teacher for strong-teacher only.")
+    return replace(sweep, strong_teacher=teacher)

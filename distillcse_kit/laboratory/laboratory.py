@@ -72,7 +72,7 @@ class Laboratory(Material):
         """A recipe with this profile's settings.
 
         Args:
-            name: "teacher", "vanilla", "group_p", "group_mean", "components" or "distillcse".
+            name: "teacher", "vanilla", "group_p", "group_mean", "components", "distillcse" or "strong_teacher".
             seed: seed of the run.
             teachers: ``Own()``, ``First(m)``, ``These(...)``, or runs; None takes the named recipe's own.
             settings: fields of ``TrainingSettings`` and ``DistillationSettings`` to change, such as p=0.2.

@@ -44,14 +44,17 @@ def draw_published(ax: Axes, rows: Sequence[str], numbers: Mapping[str, float]) 
     ax.locator_params(axis="x", nbins=4)  # the paper's numbers lie so close that tick labels are long
 
 
-def show_sweep(lab: Laboratory, name: str, figures: str | Path = "", recompute: bool = False) -> None:
+def show_sweep(
+    lab: Laboratory, name: str, figures: str | Path = "", recompute: bool = False, teacher: str | None = None
+) -> None:
     """Show a sweep in a notebook: where it is from, its picture, and what it shows.
 
     Args:
         lab: computes the sweep if the kit ships no result, or if ``recompute``.
         name: of the sweep; the picture is saved as ``figures``/name.png if ``figures`` is given.
+        teacher: as for ``sweep_named``.
     """
-    result = sweep_result(lab, name, recompute)
+    result = sweep_result(lab, name, recompute, teacher)
     of, made = result.settings, result.made
     print(
         f"{result.name}: profile {of['profile']}, {of['corpus']['sentences']:,} sentences, {of['teachers']} teachers, "

@@ -24,6 +24,7 @@ base: str = ""  # encoder to start from; if empty, the profile's own
 store: str = ""  # folder for everything computed; if empty, DISTILLCSE_STORE or ~/.cache/distillcse_kit
 figures: str = ""  # folder for the PNG figures; if empty, they are only shown
 recompute: bool = False  # True: train the students of the sweeps here (minutes); False: show the shipped results
+strong_teacher: str = ""  # folder or hub name of a model that teaches; if empty, the shipped results are shown
 
 # %%
 import numpy as np
@@ -358,6 +359,53 @@ explorer = AblationExplorer(ablation.stored(), ablation.usual, ablation.train, a
 explorer.show("05_ablation", figures, settings)
 
 # %% [markdown]
+# ## A strong teacher
+#
+# So far, teacher and student were equals. What if the teacher is much better? Any model of sentence-transformers can
+# teach: it reads the corpus in its own word pieces, and only its cosines count, so its vectors may be of another width.
+# The kit has a recipe for this. It differs from plain distillation in these settings:
+
+# %%
+plain, recipe = (
+    one["training"] | one["distillation"]
+    for one in (lab.recipe(name).settings() for name in ("vanilla", "strong_teacher"))
+)
+pd.DataFrame(
+    {
+        name: {"plain distillation": plain[name], "strong teacher": recipe[name]}
+        for name in plain
+        if plain[name] != recipe[name]
+    }
+)
+
+# %% [markdown]
+# **Predict first:** the teacher's score is far above the student's. How much of the difference will the student learn?
+# And will Group-P help here as well?
+#
+# The teacher of the shipped results is all-MiniLM-L6-v2. It has six layers and has learned from a billion pairs of
+# sentences. To train students of another model here, name it in the parameter `strong_teacher`.
+
+# %%
+show_sweep(lab, "strong-teacher", figures, recompute=bool(strong_teacher), teacher=strong_teacher or None)
+if not strong_teacher:
+    print("One command trains such students: distillcse distill --preset strong-teacher --teachers MODEL")
+
+# %% [markdown]
+# A student of three layers keeps little of what a large model knows, but more than SimCSE alone gives it. The recipe
+# was chosen on dev, with other seeds than these. The next table has that search: each row is one setting, as flags of
+# `distillcse distill`, and an empty cell was not tried. Compare the rows with Group-P with those without it.
+
+# %%
+from distillcse_kit.experiments.shipped import STRONG_TEACHER_SEARCH, shipped_run
+
+search = shipped_run(STRONG_TEACHER_SEARCH).table
+scores = pd.DataFrame({row: {seed: found[0] for seed, found in by_seed.items()} for row, by_seed in search.items()})
+scores.T.round(2).fillna("")
+
+# %% [markdown]
+# With both seeds, the student with Group-P scores lower. Group-P is a remedy for a teacher's noise, and a strong teacher
+# may have too little of it for the remedy to pay.
+#
 # ## Take a student with you
 #
 # The folder of a run is a model folder. It holds the weights (safetensors), the tokenizer and a note of the pooling.
