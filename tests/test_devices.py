@@ -39,8 +39,10 @@ from distillcse_kit.training.training_text import Corpus
 
 
 @pytest.fixture(autouse=True)
-def no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def plain_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable is set, and "auto" is float32 on every device, so that two devices compute the same."""
     monkeypatch.delenv("DISTILLCSE_DEVICE", raising=False)
+    monkeypatch.setattr("distillcse_kit.encoder.devices.computes_in_bfloat16", lambda device: False)
 
 
 def has(monkeypatch: pytest.MonkeyPatch, gpus: int = 0, mps: bool = False) -> None:
