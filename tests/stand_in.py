@@ -26,6 +26,7 @@ class OnStandIn(torch.Tensor):
 
     __torch_function__ = torch._C._disabled_torch_function_impl
     device = property(lambda self: PLACE)  # type: ignore[assignment]
+    is_meta = property(lambda self: False)  # type: ignore[assignment]
 
     @staticmethod
     def __new__(cls, inner: torch.Tensor) -> OnStandIn:
@@ -55,11 +56,14 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     if there and elsewhere and func not in (*_COPIES, *_TAKES_AN_INDEX):
         raise RuntimeError(f"{func}: Expected all tensors to be on the same device, but found mps:0 and cpu")
     wanted = kwargs.get("device")
-    result_is_there = bool(there) if wanted is None else torch.device(wanted).type in ("mps", "meta")
+    kind = "" if wanted is None else torch.device(wanted).type
+    # torch's own backward passes ask for "meta", where they believe to be; a layer without weights asks for it, too.
+    believes = kind == "meta" and func is not torch.ops.aten.empty.memory_format
+    result_is_there = kind == "mps" or believes or (bool(there) and not kind)
     if func is torch.ops.aten.copy_.default:
         result_is_there = isinstance(args[0], OnStandIn)
     own_args, own_kwargs = tree_map(inner_of, (args, kwargs))
-    if wanted is not None:
+    if result_is_there and wanted is not None:
         own_kwargs["device"] = _PROCESSOR
     before = {id(inner_of(value)): value for value in given if isinstance(value, torch.Tensor)}
     found = func(*own_args, **own_kwargs)

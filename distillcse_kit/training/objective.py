@@ -111,7 +111,7 @@ class Trainee(nn.Module):
         assert self.masked_lm is not None
         ids, tokenizer = batch["input_ids"], self.encoder.tokenizer
         # Not torch.isin: on Apple's GPUs it compares whole numbers in the newer versions of macOS only.
-        special = (ids[..., None] == torch.tensor(tokenizer.all_special_ids, device=ids.device)).any(dim=-1)
+        special = (ids[..., None] == torch.tensor(tokenizer.all_special_ids).to(ids.device)).any(dim=-1)
         hidden = (torch.rand(ids.shape, generator=generator).to(ids.device) < share) & ~special
         labels = torch.where(hidden, ids, -100)
         inputs = torch.where(hidden, tokenizer.mask_token_id, ids)
