@@ -138,6 +138,7 @@ def test_objects_have_the_same_fingerprint_too(wanted: str, store: Store) -> Non
     for source in (
         whole,
         whole.with_format("numpy"),
+        whole.with_format("numpy", columns=["id"]),
         shuffled,
         whole.to_iterable_dataset(),
         stream_of_rows,
@@ -205,6 +206,25 @@ def test_parts_are_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     for number in range(11):
         (tmp_path / f"{9_995 + number:04}.parquet").rename(tmp_path / f"{number:04}.parquet")
     assert sentences(tmp_path) == [f"in {number}" for number in range(11)]
+
+
+def test_parts_may_be_counted_from_one(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"wiki.train-0000{number}-of-00002.txt").write_text(f"in {number}\n")
+    assert sentences(tmp_path) == ["in 1", "in 2"]
+    (tmp_path / "wiki.train-00007-of-00002.txt").write_text("in 7\n")
+    fails(tmp_path, "several files could be the corpus")
+    (tmp_path / "wiki.train-00007-of-00002.txt").rename(tmp_path / "wiki.train-00000-of-00003.txt")
+    fails(tmp_path, "several files could be the corpus")
+
+
+def test_parts_are_of_one_kind_and_name(tmp_path: Path) -> None:
+    for number, other in enumerate(("wiki-00001.csv", "news-00001.txt")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name in ("wiki-00000.txt", other):
+            (folder / name).write_text("text\none\ntwo\n")
+        fails(folder, "several files could be the corpus")
 
 
 def test_files_that_are_not_parts_are_not_joined(tmp_path: Path) -> None:

@@ -161,12 +161,10 @@ def _unfolded(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _typed_row(file: Path | str, place: str, sentences: tuple[Any, Any], score: Any) -> ScoredRow:
-    """A row whose values have types: the sentences must be strings, and the score a number or the text of one."""
+    """A row whose values have types: the sentences must be strings. Scores of all files are checked in one place."""
     for sentence in sentences:
         if sentence is not None and not isinstance(sentence, str):
             raise KitError(f"{file}, {place}: {_shown(sentence)} is not a string; give the two sentences as strings.")
-    if isinstance(score, (bool, list, dict, bytes)):
-        raise KitError(f"{file}, {place}: the score is {_shown(score)}, not a number; give a number.")
     first, second = (sentence or "" for sentence in sentences)
     return ScoredRow(file, place, first, second, "" if score is None else str(score))
 

@@ -74,9 +74,13 @@ def files_of_split(files: Sequence[Path], split: str) -> list[Path]:
     if len(parts) < len(chosen) or len({(file.parent, kind_of(file), _before(file)) for file in chosen}) > 1:
         return []
     numbers = {int(match.group(1)): file for file, match in parts.items()}
-    counts = {int(match.group(2) or -1) for match in parts.values()}
-    wanted = range(max(counts)) if counts != {-1} else range(min(numbers), min(numbers) + len(chosen))
-    if len(counts) > 1 or len(numbers) < len(chosen) or (len(chosen) > 1 and wanted.start > 1):
+    counts = {int(match.group(2)) for match in parts.values() if match.group(2)}
+    if not counts and len(chosen) == 1:
+        return chosen
+    count = max(counts, default=len(chosen))
+    first = int(max(numbers) == count)
+    wanted = range(first, first + count)
+    if len(counts) > 1 or len(numbers) < len(chosen) or not set(numbers) <= set(wanted):
         return []
     missing = [str(number) for number in wanted if number not in numbers]
     if missing:
@@ -84,7 +88,7 @@ def files_of_split(files: Sequence[Path], split: str) -> list[Path]:
             f"{chosen[0].parent}: {chosen[0].name} is one of {len(wanted)} parts, of which these are missing: "
             f"{', '.join(missing[:5])}; download the folder again, or name one file of it."
         )
-    return [numbers[number] for number in sorted(numbers)]
+    return [numbers[number] for number in wanted]
 
 
 def _stem(file: Path) -> str:
