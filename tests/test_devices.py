@@ -328,18 +328,18 @@ def test_a_laboratory_has_one_device(
 
 
 def test_pretraining_runs_there(corpus: Corpus, tmp_path: Path) -> None:
-    """No float64, and no mixture of devices; the stand-in unties the weights that are tied, so numbers differ a bit."""
+    """No float64, no mixture of devices, and the same numbers from the same vocabulary and vectors."""
     settings = PretrainingSettings(
         vocabulary_size=120, hidden_size=8, layers=1, heads=2, max_tokens=24, steps=1, tokens_per_batch=96
     )
     found = {}
     for name in ("cpu", "mps"):
         with stand_in():
-            store, out = Store(tmp_path / f"store {name}"), tmp_path / name
+            store, out = Store(tmp_path / "store"), tmp_path / name
             pretrain(corpus.sentences, "text", out, settings, store, False, lambda line: None, name)
         found[name] = json.loads((out / "pretraining.json").read_text())["curve"][-1]["loss"]
         assert SentenceEncoder.load(out, device="cpu").encode(corpus.sentences[:2]).shape == (2, 8)
-    assert found["mps"] == pytest.approx(found["cpu"], abs=0.05)
+    assert found["mps"] == pytest.approx(found["cpu"], abs=2e-4)
 
 
 def test_the_optimiser_is_the_one_that_the_device_has(
