@@ -60,7 +60,7 @@ def overview(whole: bool = False) -> Parser:
         description="A laboratory for DistillCSE: sentence embeddings by distilled contrastive learning.",
         epilog="distillcse COMMAND --help explains one command and all its flags.",
     )
-    parser.add_argument("--version", action="version", version=f"distillcse {distillcse_kit.__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"distillcse {distillcse_kit.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
     for name in NAMES:
         command = command_named(name)
