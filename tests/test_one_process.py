@@ -13,8 +13,8 @@ from conftest import SENTENCES
 from distillcse_kit.command import main as cli
 from distillcse_kit.config import TrainingSettings
 from distillcse_kit.data.sentence_pairs import SentencePairs
-from distillcse_kit.encoder.devices import require_one_process
 from distillcse_kit.errors import KitError
+from distillcse_kit.one_process import require_one_process
 from distillcse_kit.store import Store
 from distillcse_kit.training.loop import Trainer
 from distillcse_kit.training.pretraining import pretrain

@@ -206,10 +206,10 @@ def test_a_checkpoint_can_be_replaced_while_its_tensors_are_in_use(tmp_path: Pat
     optimiser = torch.optim.AdamW([weight])
     weight.sum().backward()
     optimiser.step()
-    save_checkpoint(path, {"best": {"weight": weight}}, optimiser, {"step": 1})
+    save_checkpoint(path, {"best": {"weight": weight}}, optimiser, {"step": 1}, torch.device("cpu"))
     found = load_checkpoint(path, optimiser, ("best",))
     assert found is not None
-    save_checkpoint(path, found[0], optimiser, {"step": 2})
+    save_checkpoint(path, found[0], optimiser, {"step": 2}, torch.device("cpu"))
     path.unlink()
     assert torch.equal(found[0]["best"]["weight"], weight)
 

@@ -90,8 +90,9 @@ def test_rows_read_are_those_that_the_trainer_asks_for(lab: Laboratory, monkeypa
 
     monkeypatch.setattr(TokenizedText, "rows", spied)
     lab.teacher(1)
-    assert asked == rows_read(100, lab.profile.training, 1).tolist()
-    assert len(set(asked)) == 48
+    batches = asked[-48:]  # before them, a few sentences are read to see whether dropout makes two views differ
+    assert batches == rows_read(100, lab.profile.training, 1).tolist()
+    assert len(set(batches)) == 48
 
 
 def test_table_9_takes_sentences_that_were_read_and_others(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ import distillcse_kit
 from distillcse_kit.checkout import advice_on_missing, find_checkout
 from distillcse_kit.command.parser import Command, Parser
 from distillcse_kit.errors import KitError
+from distillcse_kit.one_process import require_one_process
 
 # Each is a module of this package with a COMMAND. The help lists them in this order.
 NAMES = (
@@ -84,8 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         arguments_of_command = parser_of(name).parse_args(rest)
         if name != "doctor":
-            from distillcse_kit.encoder.devices import require_one_process
-
             require_one_process()
         return command_named(name).run(arguments_of_command)
     except KitError as error:

@@ -108,7 +108,6 @@ def copy_notebooks(target: Path, folder: Path = FOLDER) -> tuple[list[Path], lis
 def _write(path: Path, text: str) -> None:
     with new_file(path) as temporary:
         temporary.write_bytes(text.encode())  # the same line ends on every machine
-    path.chmod(0o644)
 
 
 def _text_of(path: Path) -> str:

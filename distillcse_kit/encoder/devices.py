@@ -44,20 +44,6 @@ def chosen_device(name: str | torch.device = "auto") -> torch.device:
     return torch.device("cpu") if kind == "cpu" else torch.device(kind, place)
 
 
-def require_one_process() -> None:
-    """Refuse to work as one of several processes of ``torchrun``; a launcher that starts one process is fine.
-
-    Raises:
-        KitError: the environment variable WORLD_SIZE is above 1.
-    """
-    count = os.environ.get("WORLD_SIZE", "")
-    if count.isdecimal() and int(count) > 1:
-        raise KitError(
-            f"This is one of {count} processes (WORLD_SIZE={count}), but the kit works in one; "
-            "start it without torchrun or another launcher of several processes."
-        )
-
-
 def computes_in_bfloat16(device: torch.device) -> bool:
     """Whether the device itself computes in bfloat16 (emulated, it would be slower than float32)."""
     if device.type == "cuda":

@@ -24,7 +24,6 @@ from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.encoder.devices import (
     chosen_device,
     has_fused_optimiser,
-    require_one_process,
     seeded,
     set_random_states,
     use_bfloat16,
@@ -37,6 +36,7 @@ from distillcse_kit.fast.packing import is_like_bert
 from distillcse_kit.fast.switches import Switches
 from distillcse_kit.fast.threads import sharing
 from distillcse_kit.method.ensemble import TeacherEnsemble
+from distillcse_kit.one_process import require_one_process
 from distillcse_kit.progress import progress_bar
 from distillcse_kit.store import Store
 from distillcse_kit.training.checkpoint import load_checkpoint, save_checkpoint

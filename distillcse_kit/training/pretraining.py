@@ -18,9 +18,10 @@ import torch
 from transformers import BertForMaskedLM, BertTokenizer
 
 from distillcse_kit.data.tokens import TokenizedText
-from distillcse_kit.encoder.devices import chosen_device, require_one_process
+from distillcse_kit.encoder.devices import chosen_device
 from distillcse_kit.encoder.export import sentence_transformers_files
 from distillcse_kit.errors import KitError
+from distillcse_kit.one_process import require_one_process
 from distillcse_kit.store import Store, as_text
 from distillcse_kit.training.masked_lm import Pretraining, new_micro_encoder, new_optimiser, run_pretraining
 from distillcse_kit.training.pretraining_settings import PretrainingSettings

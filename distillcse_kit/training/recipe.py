@@ -252,6 +252,10 @@ def teacher_name(model: Recipe | str, inputs: Inputs) -> str:
     return inputs.known[place]
 
 
+# What a run folder's run.json holds beside everything that decides the run.
+_NOT_IN_THE_KEY = ("versions", "seconds", "device", "model")
+
+
 def run_key(folder: Path) -> str | None:
     """The key of a run folder; None if it is none, or if its model is no longer the one that training saved there.
 
@@ -260,7 +264,7 @@ def run_key(folder: Path) -> str | None:
     if not (folder / "run.json").is_file():
         return None
     about = read_json(folder / "run.json")
-    content = {name: value for name, value in about.items() if name not in ("versions", "seconds", "model")}
+    content = {name: value for name, value in about.items() if name not in _NOT_IN_THE_KEY}
     return key_of(content) if about.get("model") == model_identity(str(folder)) else None
 
 

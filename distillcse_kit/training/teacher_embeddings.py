@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from distillcse_kit.encoder.devices import require_one_process
 from distillcse_kit.encoder.library_encoder import AnyEncoder, load_encoder
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
+from distillcse_kit.one_process import require_one_process
 from distillcse_kit.progress import progress_bar
 from distillcse_kit.store import Store, write_array_header
 from distillcse_kit.training.recipe import encoder_name
