@@ -6,7 +6,9 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,18 @@ from conftest import SENTENCES, make_model_folder
 from safetensors.torch import load_file
 
 from distillcse_kit.command.main import main
+from distillcse_kit.config import TrainingSettings
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.encoder.library_encoder import LibraryEncoder, load_encoder
 from distillcse_kit.encoder.loading import MICRO, model_files
 from distillcse_kit.encoder.makers_way import makers_way
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
-from distillcse_kit.errors import KitError
+from distillcse_kit.errors import KitError, KitWarning
 from distillcse_kit.evaluation.scoring import score_pairs
 from distillcse_kit.store import Store
+from distillcse_kit.training.objective import Trainee
+from distillcse_kit.training.recipe import Recipe
+from distillcse_kit.training.run import train
 from distillcse_kit.training.teacher_embeddings import embed_corpus
 from distillcse_kit.training.training_text import Corpus
 
@@ -273,6 +279,34 @@ def test_all_files_that_decide_the_embedding_are_in_its_identity(plain: Path, tm
         "2_Dense/model.safetensors",
     } <= names
     assert "README.md" not in names
+
+
+def test_an_empty_folder_of_a_module_may_be_missing(plain: Path, tmp_path: Path) -> None:
+    """As in a snapshot of the hub; with a Normalize that is the last, and one that only the library computes."""
+    for what in ("mean, length 1", "dense, length 1"):
+        folder = saved(tmp_path / what, MADE[what](Transformer(str(plain))))
+        before = model_files(folder)
+        (empty,) = folder.glob("*_Normalize")
+        shutil.rmtree(empty)
+        assert model_files(folder) == [file for file in before if file.parent != empty]
+        np.testing.assert_allclose(load_encoder(folder).encode(TEXTS), theirs(folder), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("what", "pooling", "meant"), [("mean", "cls", "the pooling avg"), ("max", "avg", "max pooling")]
+)
+def test_training_a_base_by_another_pooling_warns(
+    plain: Path, tmp_path: Path, store: Store, dev: SentencePairs, what: str, pooling: Any, meant: str
+) -> None:
+    folder = saved(tmp_path / "made", MADE[what](Transformer(str(plain))))
+    settings = TrainingSettings(base=str(folder), pooling=pooling, steps=1, batch_size=4, evaluate_every=1)
+    corpus = Corpus(SENTENCES[:9], "nine")
+    with pytest.warns(KitWarning, match=f"was saved with {meant}, and is trained with the pooling {pooling}"):
+        train(store, Recipe(settings), corpus, dev, label=None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", KitWarning)
+        for quiet in (saved(tmp_path / "same", MADE["cls"](Transformer(str(plain)))), plain, MICRO):
+            Trainee(replace(settings, base=str(quiet), pooling="cls"))
 
 
 # ---------------------------------------------------------------- what the kit saves

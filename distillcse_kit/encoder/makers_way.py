@@ -76,8 +76,12 @@ def makers_way(folder: Path) -> MakersWay:
 
 
 def module_folders(folder: Path) -> list[Path]:
-    """The folders of all modules of a folder that sentence-transformers has saved, itself included."""
-    return [folder, *(folder / module["path"] for module in _read(folder / "modules.json", []) if module["path"])]
+    """The folders of all modules of a folder that sentence-transformers has saved, itself included.
+
+    A module without settings has an empty folder, which neither the hub nor git keeps.
+    """
+    named = [folder / module["path"] for module in _read(folder / "modules.json", []) if module["path"]]
+    return [folder, *(path for path in named if path.is_dir())]
 
 
 def _read(path: Path, otherwise: Any) -> Any:

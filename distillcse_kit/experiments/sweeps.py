@@ -76,12 +76,13 @@ def ensembles(plain: Recipe) -> dict[str, Recipe]:
 
 
 def strong_teachers(plain: Recipe) -> dict[str, Recipe]:
-    """SimCSE with the recipe's pooling and steps, then the student with the recipe, without and with Group-P."""
+    """SimCSE with the recipe's pooling and steps; students with the recipe, with Group-P, and at the defaults."""
     recipe = for_strong_teacher(plain)
     return {
         "SimCSE, recipe": Recipe(recipe.training),
         "student, recipe": recipe,
         "student, Group-P": recipe.changed(shuffle="group_p"),
+        "student, defaults": plain.changed(shuffle="group_p"),
     }
 
 

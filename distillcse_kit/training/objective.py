@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from distillcse_kit.config import DistillationSettings, TrainingSettings
-from distillcse_kit.encoder.loading import load_masked_lm
+from distillcse_kit.encoder.loading import load_masked_lm, model_folder
+from distillcse_kit.encoder.makers_way import makers_way
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder, TrainingHead
+from distillcse_kit.errors import KitWarning
 from distillcse_kit.fast.dropout import has_cheap_dropout, mask_stream
 from distillcse_kit.fast.packing import hidden_states
 from distillcse_kit.fast.switches import Switches
@@ -78,6 +81,22 @@ def shuffled(
     return teacher_cosines
 
 
+def _warn_of_another_pooling(settings: TrainingSettings) -> None:
+    """Warn if sentence-transformers saved the base with another way to a sentence embedding than training takes."""
+    folder = model_folder(settings.base)
+    if not (folder / "modules.json").is_file() or (folder / "distillcse.json").is_file():
+        return  # nothing is said about pooling, or it is a model of the kit, whose poolings are compared on purpose
+    way = makers_way(folder)
+    meant = way.beyond or f"the pooling {way.pooling}"
+    if meant != f"the pooling {settings.pooling}":
+        warnings.warn(
+            f"{settings.base} was saved with {meant}, and is trained with the pooling {settings.pooling}; name one "
+            "with pooling (in the command: --pooling).",
+            KitWarning,
+            stacklevel=2,
+        )
+
+
 class Trainee(nn.Module):
     """An encoder with what only training needs: the head, and a masked-LM head if that loss is on.
 
@@ -86,6 +105,7 @@ class Trainee(nn.Module):
 
     def __init__(self, settings: TrainingSettings, generator: torch.Generator | None = None) -> None:
         super().__init__()
+        _warn_of_another_pooling(settings)
         self.encoder = SentenceEncoder.load(settings.base, settings.pooling, device="cpu", dropout=settings.dropout)
         self.head: nn.Module = nn.Identity()
         if settings.head and settings.pooling == "cls":
