@@ -34,6 +34,7 @@ from distillcse_kit.training.loop import Cancelled, Progress
 from distillcse_kit.training.pretraining import save_micro_encoder
 from distillcse_kit.training.pretraining_settings import PretrainingSettings
 from distillcse_kit.training.recipe import First, Recipe
+from distillcse_kit.training.run import train
 from distillcse_kit.training.training_text import Corpus, tokenized
 from distillcse_kit.training.workplace import Workplace
 from distillcse_kit.whole_files import new_folder
@@ -225,6 +226,7 @@ def test_what_is_closed_to_others_is_said_and_stays(shared: Path) -> None:
 def _read_all(place: Workplace, recipe: Recipe, source: Path) -> dict[str, Any]:
     """What a student's reader needs: runs, embeddings, token ids, sentences; and what happens with a new seed."""
     run = place.run(recipe, False)
+    assert train(place.store, recipe, place.corpus, place.dev, place.ensemble(recipe, False), None).folder == run.folder
     encoder = run.encoder()
     try:
         place.run(recipe.changed(seed=5), False)
