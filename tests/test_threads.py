@@ -5,13 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import as_if_cores
+from torch.overrides import TorchFunctionMode
 
 from distillcse_kit.fast import threads as module
-from distillcse_kit.fast.threads import FEWEST_ELEMENTS, MOST_ELEMENTS, MOST_THREADS, in_threads, one_thread, sharing
+from distillcse_kit.fast.threads import MOST_ELEMENTS, MOST_THREADS, in_threads, one_thread, sharing
+from distillcse_kit.method.ensemble import TeacherEnsemble
+from distillcse_kit.method.losses import contrastive_loss, distillation_loss, ranking_hinge_loss
+from distillcse_kit.method.shuffling import group_mean, group_p_shuffle
 
 PATIENCE = 30.0  # seconds after which a wait for another thread has failed; no result depends on it
 
@@ -164,13 +170,50 @@ def test_one_thread_is_for_small_matrices_and_gives_the_cores_back() -> None:
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 4
-    for other in (large, torch.empty(FEWEST_ELEMENTS - 1)):  # torch itself uses one core for the second one
-        with one_thread(other):
-            assert torch.get_num_threads() == 4
+    with one_thread(torch.empty(2, 2)):  # torch shares even a few elements, in some operations
+        assert torch.get_num_threads() == 1
+    with one_thread(large):
+        assert torch.get_num_threads() == 4
     with one_thread(torch.empty(3, 3, device="meta")):  # as on a GPU
         assert torch.get_num_threads() == 4
     with pytest.raises(KeyError), one_thread(small):
         raise KeyError
+    assert torch.get_num_threads() == 4
+
+
+class Cores(TorchFunctionMode):
+    """Notes how many cores torch has in each operation that computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: dict[str, set[int]] = {}
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.noted.setdefault(function.__name__, set()).add(torch.get_num_threads())
+        return function(*args, **(kwargs or {}))
+
+
+VECTORS = torch.randn(64, 192, generator=torch.Generator().manual_seed(0))
+MATRIX = VECTORS @ VECTORS.T / 192
+# {work: an operation in it, which must have one core}
+SMALL_WORKS: dict[str, tuple[Callable[[], object], str]] = {
+    "contrastive": (lambda: contrastive_loss(VECTORS, VECTORS), "cross_entropy"),
+    "distillation": (lambda: distillation_loss(MATRIX, MATRIX), "log_softmax"),
+    "hinge": (lambda: ranking_hinge_loss(MATRIX, MATRIX), "gather"),
+    "group-p": (lambda: group_p_shuffle(MATRIX, 0.1), "softmax"),
+    "group mean": (lambda: group_mean(MATRIX, 0.1), "scatter_add"),
+    "teachers": (lambda: TeacherEnsemble({"a": VECTORS.numpy()}).cosines(np.arange(64)), "matmul"),
+    "one teacher's vectors": (lambda: TeacherEnsemble({"a": VECTORS.numpy()}).vectors(np.arange(64)), "normalize"),
+}
+
+
+@pytest.mark.parametrize("work", SMALL_WORKS)
+def test_a_batch_of_64_is_computed_on_one_core(work: str) -> None:
+    """On several, a busy program on one of them makes it up to 100 times as slow."""
+    compute, operation = SMALL_WORKS[work]
+    with Cores() as cores:
+        compute()
+    assert cores.noted[operation] == {1}
     assert torch.get_num_threads() == 4
 
 

@@ -24,7 +24,6 @@ from torch import Tensor
 
 MOST_THREADS = 4  # Python runs in one of them at a time, so more would wait
 
-FEWEST_ELEMENTS = 2**15  # torch uses one core for fewer
 MOST_ELEMENTS = 300**2  # more are worth several cores
 
 T = TypeVar("T")
@@ -41,14 +40,15 @@ def _pool(count: int) -> ThreadPoolExecutor:
 def one_thread(matrix: Tensor) -> Iterator[None]:
     """Inside, torch works on one core, if the matrix is small and on a processor.
 
-    Small means ``FEWEST_ELEMENTS`` to ``MOST_ELEMENTS`` elements, a batch of 182 to 300 sentences.
+    Small means up to ``MOST_ELEMENTS`` elements, a batch of 300 sentences. Entering and leaving takes less than 1
+    microsecond.
 
     With several cores, torch waits for the slowest of them after each operation. On a small matrix that gains little.
     Beside a busy program it costs much: that program holds one of the cores, and torch waits until it gets it back.
+    Group-P of 32 sentences took 0.25 ms on one core and 16 ms on two, since some operations share a thousand elements.
     """
     before = torch.get_num_threads()
-    # Below FEWEST_ELEMENTS torch uses one core anyway, and changing the number of threads would only cost time.
-    if before == 1 or matrix.device.type != "cpu" or not FEWEST_ELEMENTS <= matrix.numel() <= MOST_ELEMENTS:
+    if before == 1 or matrix.device.type != "cpu" or matrix.numel() > MOST_ELEMENTS:
         yield
         return
     torch.set_num_threads(1)

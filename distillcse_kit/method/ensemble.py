@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from distillcse_kit.errors import KitError
+from distillcse_kit.fast.threads import one_thread
 
 
 class TeacherEnsemble:
@@ -72,15 +73,16 @@ class TeacherEnsemble:
         """The concatenated embeddings of the sentences ``rows``: float32 [N, sum of widths], rows of length 1."""
         parts = []
         for name, stored in self.embeddings.items():
-            unit = F.normalize(torch.from_numpy(np.asarray(stored[rows], dtype=np.float32)), dim=-1)
-            parts.append(self.weights[name] ** 0.5 * unit)
+            read = torch.from_numpy(np.asarray(stored[rows], dtype=np.float32))
+            with one_thread(read):
+                parts.append(self.weights[name] ** 0.5 * F.normalize(read, dim=-1))
         return torch.cat(parts, dim=-1).numpy()
 
     def cosines(self, rows: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
         """Averaged cosines of the sentences ``rows`` of the corpus: float32 [N, N]."""
         vectors = torch.from_numpy(self.vectors(rows)).to(device)
         # Autocast would round the product to bfloat16, coarser than the temperature of 0.01 allows.
-        with torch.autocast(vectors.device.type, enabled=False):
+        with torch.autocast(vectors.device.type, enabled=False), one_thread(vectors):
             return vectors @ vectors.T
 
     def describe(self) -> list[dict[str, float | str]]:

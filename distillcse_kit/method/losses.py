@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from distillcse_kit.config import DIVERGENCES, Divergence
 from distillcse_kit.errors import KitError
+from distillcse_kit.fast.threads import one_thread
 
 
 def require_positive(**values: float) -> None:
@@ -81,8 +82,9 @@ def contrastive_loss(view_a: Tensor, view_b: Tensor, temperature: float = 0.05) 
         raise KitError(
             f"The two views have shapes {list(view_a.shape)} and {list(view_b.shape)}; encode the same batch twice."
         )
-    logits = cosine_matrix(view_a, view_b) / temperature
-    return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+    with one_thread(view_a):
+        logits = cosine_matrix(view_a, view_b) / temperature
+        return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
 def distillation_loss(
@@ -140,18 +142,19 @@ def distillation_loss(
         raise KitError(f"Unknown divergence {divergence!r}; choose one of {', '.join(DIVERGENCES)}.")
     if len(student_cosines) == 1:
         return student_cosines.float().sum() * 0.0
-    log_p = F.log_softmax(off_diagonal(student_cosines).float() / student_temperature, dim=-1)
-    log_q = F.log_softmax(off_diagonal(teacher_cosines).float() / teacher_temperature, dim=-1)
-    q = log_q.exp()
-    if divergence == "cross_entropy":
-        per_pair = -q * log_p
-    elif divergence == "kl":
-        per_pair = _times_log(q, log_q) - q * log_p
-    else:
-        p = log_p.exp()
-        log_m = torch.logaddexp(log_p, log_q) - torch.log(torch.tensor(2.0))
-        per_pair = 0.5 * (_times_log(q, log_q) - q * log_m) + 0.5 * (p * log_p - p * log_m)
-    return per_pair.sum(dim=-1).mean()
+    with one_thread(student_cosines):
+        log_p = F.log_softmax(off_diagonal(student_cosines).float() / student_temperature, dim=-1)
+        log_q = F.log_softmax(off_diagonal(teacher_cosines).float() / teacher_temperature, dim=-1)
+        q = log_q.exp()
+        if divergence == "cross_entropy":
+            per_pair = -q * log_p
+        elif divergence == "kl":
+            per_pair = _times_log(q, log_q) - q * log_p
+        else:
+            p = log_p.exp()
+            log_m = torch.logaddexp(log_p, log_q) - torch.log(torch.tensor(2.0))
+            per_pair = 0.5 * (_times_log(q, log_q) - q * log_m) + 0.5 * (p * log_p - p * log_m)
+        return per_pair.sum(dim=-1).mean()
 
 
 def _times_log(probability: Tensor, log_probability: Tensor) -> Tensor:
@@ -196,9 +199,10 @@ def ranking_hinge_loss(
     n = len(student_cosines)
     if n < 3:
         return student_cosines.float().sum() * 0.0
-    s = off_diagonal(student_cosines).float()
-    q = F.softmax(off_diagonal(teacher_cosines).float() / teacher_temperature, dim=-1)
-    j, k = torch.randint(n - 1, (2, n, pairs_per_row), generator=generator).to(s.device)
-    counted = q.gather(1, j) - q.gather(1, k) > teacher_margin
-    hinge = (student_margin - (s.gather(1, j) - s.gather(1, k))).clamp(min=0.0)
-    return (hinge * counted).sum() / counted.sum().clamp(min=1)
+    with one_thread(student_cosines):
+        s = off_diagonal(student_cosines).float()
+        q = F.softmax(off_diagonal(teacher_cosines).float() / teacher_temperature, dim=-1)
+        j, k = torch.randint(n - 1, (2, n, pairs_per_row), generator=generator).to(s.device)
+        counted = q.gather(1, j) - q.gather(1, k) > teacher_margin
+        hinge = (student_margin - (s.gather(1, j) - s.gather(1, k))).clamp(min=0.0)
+        return (hinge * counted).sum() / counted.sum().clamp(min=1)
