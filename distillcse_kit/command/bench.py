@@ -38,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tricks", action="store_true", help="measure what each faster way is worth alone (default: off)"
     )
     instead.add_argument(
+        "--load", action="store_true", help="measure what a busy program beside the kit costs (default: off)"
+    )
+    instead.add_argument(
         "--gpu", action="store_true", help="measure an encoder of BERT-base's size on a GPU (default: off)"
     )
     instead.add_argument(
@@ -79,6 +82,12 @@ def run(arguments: argparse.Namespace) -> int:
 
         say("Each faster way against the same work without it: median [quartiles]. About 2 minutes.")
         found = measure_tricks(QUICK if arguments.quick else FULL, say)
+    elif arguments.load:
+        from distillcse_kit.bench.load import measure_load
+        from distillcse_kit.bench.workshop import FULL, QUICK
+
+        say("Each work without and with a busy program beside it: median [quartiles]. About 2 minutes.")
+        found = measure_load(QUICK if arguments.quick else FULL, say)
     elif arguments.gpu:
         from distillcse_kit.bench.gpu import measure_gpu
 
