@@ -107,6 +107,7 @@ DIFFERENCES = {
     "p = 0.08 is below p = 0.1, significantly so: {}": (of_sweep, "table6-p", "p 0.08", "p 0.1"),
     "lambda = 0.2 is above 1, significantly so: {}": (of_sweep, "table6-lambda", "lambda 0.2", "lambda 1"),
     "The student gains** {} over SimCSE": (of_sweep, "strong-teacher", "student, recipe", "SimCSE, recipe"),
+    "The recipe gains {} over them": (of_sweep, "strong-teacher", "student, recipe", "student, defaults"),
     "changes the student by {}": (of_sweep, "strong-teacher", "student, Group-P", "student, recipe"),
 }
 

@@ -34,6 +34,7 @@ from distillcse_kit.training.training_text import Corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 SIMCSE, STUDENT, SHUFFLED = "SimCSE, recipe", "student, recipe", "student, Group-P"
+DEFAULTS = "student, defaults"
 
 
 def page(name: str) -> str:
@@ -135,6 +136,7 @@ def test_the_sweep_scores_each_row_as_if_it_were_made_alone(lab: Laboratory, str
         SIMCSE: lambda seed: Recipe(recipe.training, seed=seed),
         STUDENT: lambda seed: recipe.changed(seed=seed),
         SHUFFLED: lambda seed: recipe.changed(seed=seed, shuffle="group_p"),
+        DEFAULTS: lambda seed: lab.recipe("group_p", seed, teachers),
     }
     assert list(result.table) == [*alone, BASE, STRONG]
     for row, made in alone.items():
@@ -142,7 +144,7 @@ def test_the_sweep_scores_each_row_as_if_it_were_made_alone(lab: Laboratory, str
     for row, encoder in ((BASE, SentenceEncoder.load(tiny, "avg")), (STRONG, SentenceEncoder.load(strong))):
         assert result.table[row]["builtin"] == [score_pairs(encoder, lab.tests["builtin"])]
     assert result.settings["strong_teacher"] == encoder_name(strong)
-    assert set(result.compared("builtin")) == {STUDENT, SHUFFLED}
+    assert set(result.compared("builtin")) == {STUDENT, SHUFFLED, DEFAULTS}
 
 
 def test_another_teacher_gives_other_students(lab: Laboratory, strong: str) -> None:
@@ -241,6 +243,8 @@ def test_what_the_page_says_about_the_students() -> None:
     assert simcse < base < student and by_cls < student
     assert f"it scores {simcse:.2f}, and the untrained base {base:.2f}. SimCSE with [CLS] and 150 steps scores" in text
     assert f"scores {by_cls:.2f} ([Results]" in text and f"It scores {teacher:.2f}." in text
+    at_defaults = seed_interval(sweep.table[DEFAULTS]["average"])
+    assert f"score {at_defaults}, near SimCSE's {by_cls:.2f}." in text and abs(at_defaults.mean - by_cls) < 1
     assert f"the student has {100 * (student - base) / (teacher - base):.0f}%" in text
 
 
@@ -267,7 +271,7 @@ def test_the_lesson_trains_with_the_model_that_is_named(
     told = capsys.readouterr().out
     assert "strong-teacher: profile smoke, 100 sentences" in told and "2 seeds show" in told
     students = [json.loads(path.read_text()) for path in (lab.store.root / "runs").glob("*/run.json")]
-    assert sum("distillation" in about for about in students) == 4  # two seeds, without and with Group-P
+    assert sum("distillation" in about for about in students) == 6  # two seeds of three settings
 
 
 def test_the_lesson_without_a_model_shows_what_ships_and_the_command(
