@@ -31,7 +31,7 @@ sweeps: has-data env  ## make the shipped tables again on your data: make sweeps
 has-data:
 	@test -n "$(DATA)" || { echo "Name the folder with your data, as in make real DATA=folder (README, 'Real data')." >&2; exit 2; }
 
-test: env  ## run the tests (at most 5 minutes)
+test: env  ## run the tests (at most 8 minutes)
 	@$(RUN)distillcse test
 
 browser: env  ## test notebooks and explorers in JupyterLab with a browser; skips if there is none (at most 6 minutes)

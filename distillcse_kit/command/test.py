@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         if importlib.util.find_spec(needed) is None:
             raise KitError(advice_on_missing(needed, root, sys.prefix))
     if not arguments.files:
-        print("Running the tests: at most 5 minutes ...", flush=True)
+        print("Running the tests: at most 8 minutes ...", flush=True)
     # Absolute, as pytest starts in the checkout. "::test_name" may follow the file.
     files = [os.path.abspath(file) for file in arguments.files]
     pytest = [sys.executable, "-m", "pytest", "-n", str(arguments.workers), "--dist", "loadgroup", "-m", "not browser"]
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 COMMAND = Command(
     "run the kit's own tests",
-    "Run the tests of a checkout, all but those in a browser: at most 5 minutes on two cores. pytest also reads the "
+    "Run the tests of a checkout, all but those in a browser: at most 8 minutes on two cores. pytest also reads the "
     "environment variable PYTEST_ADDOPTS. The exit status is 1 if a test failed.",
     add_arguments,
     run,
