@@ -69,7 +69,7 @@ def test_the_newest_python_that_runs_gets_all_tests_but_the_slowest(tmp_path: Pa
     options = re.search(r"^ran: -m pytest (.*)$", told, re.MULTILINE)[1].split()  # type: ignore[index]
     left_out = [option.removeprefix("--ignore=") for option in options if option.startswith("--ignore=")]
     assert left_out and all((ROOT / name).is_file() for name in left_out)
-    assert len(left_out) < len(list((ROOT / "tests").glob("test_*.py"))) / 10
+    assert len(left_out) < len(list((ROOT / "tests").glob("test_*.py"))) / 3
     assert not [option for option in options if option.startswith("tests")]
 
 
