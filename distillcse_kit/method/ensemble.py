@@ -71,11 +71,12 @@ class TeacherEnsemble:
 
     def vectors(self, rows: np.ndarray) -> np.ndarray:
         """The concatenated embeddings of the sentences ``rows``: float32 [N, sum of widths], rows of length 1."""
-        parts = []
-        for name, stored in self.embeddings.items():
-            read = torch.from_numpy(np.asarray(stored[rows], dtype=np.float32))
-            with one_thread(read):
-                parts.append(self.weights[name] ** 0.5 * F.normalize(read, dim=-1))
+        read = {
+            name: torch.from_numpy(np.asarray(stored[rows], dtype=np.float32))
+            for name, stored in self.embeddings.items()
+        }
+        with one_thread(next(iter(read.values()))):
+            parts = [self.weights[name] ** 0.5 * F.normalize(part, dim=-1) for name, part in read.items()]
         return torch.cat(parts, dim=-1).numpy()
 
     def cosines(self, rows: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
