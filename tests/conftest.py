@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -14,7 +15,10 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM
 
+from distillcse_kit.config import Profile, TrainingSettings
 from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.errors import KitError
+from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.store import Store
 from distillcse_kit.training.training_text import Corpus
 from distillcse_kit.training.word_pieces import learn_vocabulary, new_tokenizer
@@ -72,6 +76,26 @@ def dev() -> SentencePairs:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def lab(tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store) -> Laboratory:
+    """Two teachers and two seeds of three steps, on the small corpus and the dev pairs."""
+    training = TrainingSettings(base=str(tiny), steps=3, batch_size=16, evaluate_every=3, learning_rate=1e-3)
+    made = Laboratory(Profile("smoke", training, teachers=2, seeds=2), store=store.root)
+    made.__dict__.update(corpus=corpus, dev=dev, tests={"builtin": replace(dev, name="builtin")})
+    return made
+
+
+@contextmanager
+def one_sentence(*parts: str) -> Iterator[None]:
+    """The block raises one sentence that has all the parts in it."""
+    with pytest.raises(KitError) as raised:
+        yield
+    message = str(raised.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message, message
 
 
 @pytest.fixture(scope="session")

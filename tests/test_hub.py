@@ -27,15 +27,21 @@ NAME = "stand-in/averaging-encoder"
 FIRST, SECOND = "a" * 40, "b" * 40
 
 
+def forget() -> None:
+    """As a new process begins."""
+    hub_revision.cache_clear()
+    hub_folder.cache_clear()
+
+
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty cache in place of the user's, and no network."""
     folder = tmp_path / "hub"
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    hub_revision.cache_clear()
+    forget()
     yield folder
-    hub_revision.cache_clear()
+    forget()
 
 
 def publish(cache: Path, model: Path, commit: str, branch: str = "main", name: str = NAME) -> None:
@@ -113,7 +119,7 @@ def test_bases_and_teachers_are_keyed_by_their_commit(
     before = [recipe.key(place.inputs) for recipe in (as_base, as_teacher)]
     embedded = place.embeddings(NAME, progress=False)
 
-    hub_revision.cache_clear()  # another day, another process
+    forget()  # another day, another process
     publish(cache, tiny, SECOND)
     later = Workplace(store, corpus, dev)
     assert not set(before) & {recipe.key(later.inputs) for recipe in (as_base, as_teacher)}

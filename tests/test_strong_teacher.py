@@ -14,9 +14,7 @@ import pytest
 
 from distillcse_kit.command import main as cli
 from distillcse_kit.command.shared import laboratory_of
-from distillcse_kit.config import Profile, TrainingSettings
 from distillcse_kit.course.notebook_files import from_source
-from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.scoring import score_pairs
@@ -27,10 +25,8 @@ from distillcse_kit.experiments.sweep_result import run_sweep, shipped_sweep, wi
 from distillcse_kit.experiments.sweeps import sweep_named
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.plots.sweep_plots import show_sweep
-from distillcse_kit.store import Store
 from distillcse_kit.training.named_recipes import PRESETS, STRONG_TEACHER
 from distillcse_kit.training.recipe import Recipe, These, encoder_name
-from distillcse_kit.training.training_text import Corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 SIMCSE, STUDENT, SHUFFLED = "SimCSE, recipe", "student, recipe", "student, Group-P"
@@ -39,14 +35,6 @@ DEFAULTS = "student, defaults"
 
 def page(name: str) -> str:
     return (ROOT / "docs" / name).read_text(encoding="utf-8")
-
-
-@pytest.fixture
-def lab(tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store) -> Laboratory:
-    training = TrainingSettings(base=str(tiny), steps=3, batch_size=16, evaluate_every=3, learning_rate=1e-3)
-    made = Laboratory(Profile("smoke", training, teachers=2, seeds=2), store=store.root)
-    made.__dict__.update(corpus=corpus, dev=dev, tests={"builtin": replace(dev, name="builtin")})
-    return made
 
 
 @pytest.fixture

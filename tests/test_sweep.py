@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 
 from distillcse_kit.command import main as cli
-from distillcse_kit.config import Profile, TrainingSettings, profile_named, with_changes
-from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.config import profile_named, with_changes
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.power import detectable_difference
 from distillcse_kit.evaluation.statistics import compare_with
@@ -28,17 +27,9 @@ from distillcse_kit.experiments.sweep_result import (
 )
 from distillcse_kit.experiments.sweeps import SWEEPS, sweep_named
 from distillcse_kit.laboratory import Laboratory
-from distillcse_kit.store import Store, write_json
+from distillcse_kit.store import write_json
 from distillcse_kit.training.recipe import First
 from distillcse_kit.training.training_text import Corpus
-
-
-@pytest.fixture
-def lab(tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store) -> Laboratory:
-    training = TrainingSettings(base=str(tiny), steps=3, batch_size=16, evaluate_every=3, learning_rate=1e-3)
-    made = Laboratory(Profile("smoke", training, teachers=2, seeds=2), store=store.root)
-    made.__dict__.update(corpus=corpus, dev=dev, tests={"builtin": replace(dev, name="builtin")})
-    return made
 
 
 def test_the_list_of_names_has_all_sweeps_in_order() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distillcse_kit.errors import KitError
 from distillcse_kit.store import write_array_header
 
 
@@ -80,6 +81,12 @@ class TokenizedText:
         if len(starts) != n + 1 or not len(starts) or len(flat) != n + 2 + starts[-1]:
             raise ValueError(f"{path} is damaged")
         return cls(flat[n + 2 :], starts)
+
+
+def require_list(sentences: object) -> None:
+    """KitError if ``encode`` was given one string, whose letters would pass as sentences."""
+    if isinstance(sentences, str):
+        raise KitError("encode takes a list of sentences; put the one sentence into a list.")
 
 
 def tokenizer_rules(tokenizer: Any) -> str:

@@ -33,6 +33,7 @@ def hub_revision(name: str) -> str:
     return _snapshot(name, None, _FEW).name
 
 
+@lru_cache(maxsize=1_024)
 def hub_folder(name: str) -> Path:
     """A folder with the files of a hub model, at the commit of ``hub_revision``; missing ones are downloaded.
 

@@ -11,6 +11,7 @@ import torch
 
 from distillcse_kit.config import Pooling, Precision
 from distillcse_kit.data.reading import one_line
+from distillcse_kit.data.tokens import require_list
 from distillcse_kit.encoder.devices import chosen_device
 from distillcse_kit.encoder.loading import model_files, model_folder, quietly, require_no_pickle
 from distillcse_kit.encoder.makers_way import makers_way, module_folders
@@ -109,8 +110,7 @@ class LibraryEncoder:
         Raises:
             KitError: ``sentences`` is one string, or the precision is "bfloat16".
         """
-        if isinstance(sentences, str):
-            raise KitError("encode takes a list of sentences; put the one sentence into a list.")
+        require_list(sentences)
         if precision == "bfloat16":
             raise KitError(f"sentence-transformers computes {self.name} in float32; choose that precision, or auto.")
         with self._cut_at(max_tokens):

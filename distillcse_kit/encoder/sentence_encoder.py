@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
 from distillcse_kit.config import POOLINGS, Pooling, Precision, choose
-from distillcse_kit.data.tokens import pad_rows, tokenizer_rules
+from distillcse_kit.data.tokens import pad_rows, require_list, tokenizer_rules
 from distillcse_kit.encoder.architectures import FLOAT32_ONLY, positions, require_known, without_pooler
 from distillcse_kit.encoder.devices import chosen_device, use_bfloat16
 from distillcse_kit.encoder.dropout_rates import set_dropout
@@ -234,8 +234,7 @@ class SentenceEncoder(nn.Module):
         Returns:
             float32 [n, d], in the order of ``sentences``.
         """
-        if isinstance(sentences, str):
-            raise KitError("encode takes a list of sentences; put the one sentence into a list.")
+        require_list(sentences)
         return self.encode_tokens(
             self.tokenize(sentences), batch_size, normalize_embeddings, show_progress_bar, precision
         )
