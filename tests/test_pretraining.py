@@ -23,9 +23,9 @@ from distillcse_kit.encoder.loading import load_masked_lm
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.store import Store
-from distillcse_kit.training import masked_lm, pretraining, word_pieces
-from distillcse_kit.training.masked_lm import mask_tokens
+from distillcse_kit.training import masked_lm, pretraining, pretraining_loop, word_pieces
 from distillcse_kit.training.pretraining import pretrain
+from distillcse_kit.training.pretraining_objective import PretrainingObjective
 from distillcse_kit.training.pretraining_settings import PretrainingSettings
 from distillcse_kit.training.word_pieces import learn_vocabulary, new_tokenizer
 
@@ -45,21 +45,21 @@ def same_weights(*folders: Path) -> bool:
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, call: int) -> list[int]:
     """Ctrl-C in the loss of that call; gives the list that counts the calls."""
-    loss, calls = masked_lm.masked_lm_loss, []
+    losses, calls = PretrainingObjective.forward, []
 
     def counted(*arguments: Any) -> torch.Tensor:
         calls.append(1)
         if len(calls) == call:
             raise KeyboardInterrupt
-        return loss(*arguments)
+        return losses(*arguments)
 
-    monkeypatch.setattr(masked_lm, "masked_lm_loss", counted)
+    monkeypatch.setattr(PretrainingObjective, "forward", counted)
     return calls
 
 
 def stopped_after_18(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: Store) -> list[int]:
     """Stop a pretraining in step 18, with a checkpoint every ten; gives the list that counts the steps."""
-    monkeypatch.setattr(masked_lm, "CHECKPOINT_STEPS", 10)
+    monkeypatch.setattr(pretraining_loop, "CHECKPOINT_STEPS", 10)
     calls = stop_at(monkeypatch, 18)
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "cut", store)
@@ -125,8 +125,9 @@ def test_the_written_weights_are_the_trained_ones(tmp_path: Path) -> None:
     assert [row["step"] for row in curve] == [100, 200] and curve[1]["loss"] < curve[0]["loss"]
     model, tokenizer = load_masked_lm(folder), SentenceEncoder.load(folder).tokenizer
     ids = pad_rows(tokenizer(SENTENCES[:100])["input_ids"], 0)
+    objective = PretrainingObjective(model, SMALL, torch.ones(120))
     with torch.no_grad():
-        loss = masked_lm.masked_lm_loss(model, ids, *mask_tokens(ids, 0.15, 4, 120, torch.Generator().manual_seed(3)))
+        loss = objective(*objective.draw(ids, torch.Generator().manual_seed(3)))[0]
     assert loss.item() == pytest.approx(curve[1]["loss"], rel=0.25) and loss < 0.75 * np.log(120)
 
 
@@ -155,7 +156,7 @@ def test_a_resumed_curve_is_that_of_a_whole_run_and_nothing_is_prepared_again(
     store, settings, told = Store(tmp_path / "store"), replace(SMALL, steps=220), []
     with unchanged_random_states():
         whole = make(tmp_path / "whole", store, settings)
-    monkeypatch.setattr(masked_lm, "CHECKPOINT_STEPS", 100)
+    monkeypatch.setattr(pretraining_loop, "CHECKPOINT_STEPS", 100)
     for name in ("learn_vocabulary", "ppmi_svd_embeddings"):
         monkeypatch.delattr(pretraining, name)
     calls = stop_at(monkeypatch, 150)
@@ -191,8 +192,8 @@ def test_another_vocabulary_does_not_go_on_from_a_checkpoint(tmp_path: Path, mon
 
 
 def test_a_loss_that_is_not_finite_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loss = masked_lm.masked_lm_loss
-    monkeypatch.setattr(masked_lm, "masked_lm_loss", lambda *a: loss(*a) * float("nan"))
+    losses = PretrainingObjective.forward
+    monkeypatch.setattr(PretrainingObjective, "forward", lambda *a: losses(*a) * float("nan"))
     with pytest.raises(KitError, match="The loss is nan at step 30; lower the learning rate"):
         make(tmp_path / "made", Store(tmp_path / "store"))
     assert not (tmp_path / "made").exists() and not list((tmp_path / "store" / "pretraining").glob("*.safetensors"))
@@ -296,7 +297,7 @@ def test_the_command_takes_the_column_and_the_first_sentences(
 def test_a_stopped_command_leaves_no_folder_and_goes_on(
     table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(masked_lm, "CHECKPOINT_STEPS", 2)
+    monkeypatch.setattr(pretraining_loop, "CHECKPOINT_STEPS", 2)
     calls = stop_at(monkeypatch, 3)
     assert command(tmp_path, table, "--column", "words", *TINY) == 130
     assert "to continue from there" in capsys.readouterr().err and not (tmp_path / "made").exists()

@@ -23,7 +23,9 @@ from distillcse_kit.encoder.export import sentence_transformers_files
 from distillcse_kit.errors import KitError
 from distillcse_kit.one_process import require_one_process
 from distillcse_kit.store import Store, as_text
-from distillcse_kit.training.masked_lm import Pretraining, new_micro_encoder, new_optimiser, run_pretraining
+from distillcse_kit.training.masked_lm import new_micro_encoder, new_optimiser
+from distillcse_kit.training.pretraining_loop import Pretraining, run_pretraining
+from distillcse_kit.training.pretraining_objective import PretrainingObjective
 from distillcse_kit.training.pretraining_settings import PretrainingSettings
 from distillcse_kit.training.word_pieces import learn_vocabulary, new_tokenizer, ppmi_svd_embeddings
 from distillcse_kit.whole_files import new_folder
@@ -100,19 +102,19 @@ def pretrain(
         write_vectors,
     )
     model = new_micro_encoder(settings, tokenizer, np.array(vectors))
-    torch.nn.Module.to(model, place)
+    counts = torch.from_numpy(np.bincount(text.ids, minlength=len(pieces)))
+    objective = PretrainingObjective(model, settings, counts).to(place)
     state = Pretraining(
-        settings,
-        model,
-        new_optimiser(model, settings.learning_rate),
-        torch.Generator().manual_seed(settings.seed),
+        objective,
+        new_optimiser(objective, settings.learning_rate),
+        torch.Generator(place).manual_seed(settings.seed),
         store.path("pretraining", content | {"vocabulary": pieces}, ".safetensors"),
     )
     state.resume()
     if state.step:
         say(f"Continuing from step {state.step} of {settings.steps}.")
     say(f"Training: {settings.steps - state.step} steps.")
-    run_pretraining(state, text, tokenizer, compile_model)
+    run_pretraining(state, text, compile_model)
     minutes = (time.monotonic() - started) / 60
     about = content | {"curve": state.curve, "minutes_of_last_start": round(minutes, 1), "tokens": int(text.starts[-1])}
     save_micro_encoder(out, model, tokenizer, settings, about)

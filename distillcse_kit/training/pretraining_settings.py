@@ -23,6 +23,10 @@ class PretrainingSettings:
         warmup_share: share of the steps in which the learning rate rises, 0 to 1.
         decay_share: share of the steps in which the learning rate falls, 0 to 1.
         mask_share: share of a batch's positions that are hidden and predicted, above 0 and at most 1.
+        bag_weight: weight of guessing the sentence's words from [CLS] alone (``BagOfWords``), 0 (off) or more.
+        decoder_weight: weight of the decoder that fills in most words with the help of [CLS] (``BottleneckDecoder``),
+            0 (off) or more.
+        decoder_mask_share: share of the positions that this decoder does not see, above 0 and at most 1.
         dropout: dropout rate written into the model's config, at least 0 and below 1. SimCSE needs it for its
             two views. Pretraining itself runs without dropout: so small a model does not overfit, and drawing random
             numbers would take a third of each step on a CPU.
@@ -41,6 +45,9 @@ class PretrainingSettings:
     warmup_share: float = 0.03
     decay_share: float = 0.3
     mask_share: float = 0.15
+    bag_weight: float = 0.0
+    decoder_weight: float = 0.0
+    decoder_mask_share: float = 0.5
     dropout: float = 0.1
     vocabulary_sentences: int = 350_000
     seed: int = 0
@@ -54,8 +61,12 @@ class PretrainingSettings:
             raise KitError(f"max_tokens is {self.max_tokens}; [CLS], one word and [SEP] need at least 3.")
         if not self.learning_rate > 0:
             raise KitError(f"learning_rate is {self.learning_rate}; it must be greater than 0.")
-        if not 0 < self.mask_share <= 1:
-            raise KitError(f"mask_share is {self.mask_share}; it must lie in (0, 1].")
+        for name in ("mask_share", "decoder_mask_share"):
+            if not 0 < getattr(self, name) <= 1:
+                raise KitError(f"{name} is {getattr(self, name)}; it must lie in (0, 1].")
+        for name in ("bag_weight", "decoder_weight"):
+            if not getattr(self, name) >= 0:
+                raise KitError(f"{name} is {getattr(self, name)}; it must be 0 (off) or more.")
         if not 0 <= self.dropout < 1:
             raise KitError(f"dropout is {self.dropout}; it must lie in [0, 1).")
         if self.seed < 0:
