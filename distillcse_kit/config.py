@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from distillcse_kit.errors import KitError
@@ -51,7 +52,8 @@ class TrainingSettings:
             training head, or the mean over tokens of the last layer, the last two, or the first and the last.
         head: train through a Linear + tanh head, which is dropped at evaluation; only the pooling cls has one.
         temperature: temperature of the contrastive loss (tau, Eq 1), above 0; 0.05 in the paper.
-        learning_rate: learning rate of the first step, above 0; it falls linearly to zero. 3e-5 in the paper.
+        learning_rate: learning rate of the first step, above 0; it falls linearly to zero. In the paper 3e-5
+            for BERT-base, and 1e-5 for BERT-large, RoBERTa-base and RoBERTa-large.
         steps: optimiser steps, 1 or more; 15,625 in the paper. Each epoch reads the corpus in a new order.
         batch_size: sentences in a batch (N), 1 or more; 64 in the paper.
         max_tokens: longest training sentence in word pieces, 3 or more; the rest is cut off. 32 in the paper.
@@ -162,6 +164,42 @@ PAPER_TRAINING = TrainingSettings(
     base="bert-base-uncased", learning_rate=3e-5, steps=15_625, batch_size=64, max_tokens=32, evaluate_every=125
 )
 PAPER_DISTILLATION = DistillationSettings(shuffle="group_p", p=0.1)
+
+# The paper's four base encoders, by their names on the hub without the owner.
+PAPER_LEARNING_RATES = {
+    "bert-base-uncased": 3e-5,
+    "bert-large-uncased": 1e-5,
+    "roberta-base": 1e-5,
+    "roberta-large": 1e-5,
+}
+
+
+def with_base(settings: TrainingSettings, base: str) -> TrainingSettings:
+    """The settings with another base encoder.
+
+    The paper has a learning rate for each of its four encoders. Settings with that of their base get that of the new
+    one; any other learning rate stays.
+
+    Args:
+        settings: of a training.
+        base: a hub name or a folder; the last part of its name says which encoder it is.
+
+    Raises:
+        KitError: the settings have the paper's learning rate, and the paper does not train the new base.
+    """
+    before, after = (PAPER_LEARNING_RATES.get(_encoder_of(name)) for name in (settings.base, base))
+    if settings.learning_rate != before:
+        return replace(settings, base=base)
+    if after is None:
+        raise KitError(
+            f"The paper has no learning rate for {base}, only for {', '.join(PAPER_LEARNING_RATES)}; name one with the "
+            "base: learning_rate in Python, --learning-rate of teach and distill."
+        )
+    return replace(settings, base=base, learning_rate=after)
+
+
+def _encoder_of(base: str) -> str:
+    return Path(base.partition("@")[0]).name.lower()
 
 
 @dataclass(frozen=True)

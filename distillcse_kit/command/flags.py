@@ -178,8 +178,9 @@ def add_training(parser: argparse.ArgumentParser, runs: str) -> None:
     parser.add_argument(
         "--preset",
         metavar="NAME",
-        help="use these settings instead of the profile's: paper, authors-code, or strong-teacher, which is for one "
-        "encoder much better than the base (default: off)",
+        help="use these settings instead of the profile's: paper or authors-code, which take the paper's learning rate "
+        "for the --base (BERT or RoBERTa, base or large) and refuse another base without --learning-rate; or "
+        "strong-teacher, which is for one encoder much better than the base (default: off)",
     )
     add_data(parser)
     add_store(parser)

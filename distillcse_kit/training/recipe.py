@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from distillcse_kit.config import DistillationSettings, TrainingSettings
+from distillcse_kit.config import DistillationSettings, TrainingSettings, with_base
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.encoder.hub import hub_revision
 from distillcse_kit.encoder.loading import model_files, source_fingerprint
@@ -141,10 +141,11 @@ class Recipe:
         Args:
             seed, teachers: None leaves them as they are.
             settings: fields of ``TrainingSettings`` or ``DistillationSettings``. A field of the latter turns a
-                teacher into a student.
+                teacher into a student. A base without a learning rate is put in place as ``config.with_base`` does it.
 
         Raises:
-            KitError: an unknown setting (the message lists all of them), or a value out of range.
+            KitError: an unknown setting (the message lists all of them), a value out of range, or a base without a
+                learning rate in the paper where the old base has one.
         """
         of_training = {item.name for item in fields(TrainingSettings)}
         of_distillation = {item.name for item in fields(DistillationSettings)}
@@ -156,8 +157,11 @@ class Recipe:
         changed = self.distillation
         if distillation:
             changed = replace(changed or DistillationSettings(), **distillation)
+        before = self.training
+        if "base" in training and "learning_rate" not in training:
+            before = with_base(before, training["base"])
         return Recipe(
-            replace(self.training, **training) if training else self.training,
+            replace(before, **training) if training else before,
             changed,
             self.teachers if teachers is None else teachers,
             self.seed if seed is None else seed,
