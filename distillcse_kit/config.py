@@ -59,7 +59,8 @@ class TrainingSettings:
         max_tokens: longest training sentence in word pieces, 3 or more; the rest is cut off. 32 in the paper.
             Evaluation does not use this limit.
         evaluate_every: steps from one dev score to the next, 1 or more; 125 in the paper. The best checkpoint is kept.
-        mlm_weight: weight of the auxiliary masked-LM loss, 0 (off) or more.
+        mlm_weight: weight of the auxiliary masked-LM loss, 0 (off) or more. Of the words that it hides, 80% become
+            [MASK], 10% a random word, and 10% stay, as in BERT.
         mlm_share: share of tokens that the masked-LM loss hides, above 0 and at most 1.
         gradient_clip: largest gradient norm, above 0; a larger gradient is scaled down to it.
         precision: number format; "auto" is bfloat16 on hardware that computes in it, else float32.

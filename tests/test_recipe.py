@@ -116,6 +116,15 @@ def test_every_part_of_a_recipe_and_of_its_inputs_changes_the_key(place: Workpla
     assert len(set(keys)) == len(keys)
 
 
+def test_a_masked_lm_loss_by_the_old_rule_is_another_run(place: Workplace) -> None:
+    """Runs of the first stores replaced all hidden words by [MASK]: their key had no rule in it."""
+    recipe = Recipe(place.teacher).changed(mlm_weight=0.1)
+    content = recipe.content(place.inputs)
+    assert "80%" in content["training"].pop("mlm_rule")
+    assert recipe.key(place.inputs) != key_of(content)
+    assert "mlm_rule" not in Recipe(place.teacher).settings()["training"]
+
+
 def test_own_is_the_teacher_of_the_same_seed_and_first_is_the_first_ones(place: Workplace) -> None:
     student = Recipe(place.teacher, DistillationSettings(), Own(), seed=2)
     assert student.taught_by(place.teacher) == (Recipe(place.teacher, seed=2),)

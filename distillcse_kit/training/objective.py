@@ -21,6 +21,7 @@ from distillcse_kit.fast.views import two_views
 from distillcse_kit.method.ensemble import TeacherEnsemble
 from distillcse_kit.method.losses import contrastive_loss, cosine_matrix, distillation_loss, ranking_hinge_loss
 from distillcse_kit.method.shuffling import fixed_group_shuffle, group_mean, group_p_shuffle, rank_band_shuffle
+from distillcse_kit.training.hidden_words import disguised
 from distillcse_kit.training.recipe import Recipe
 
 ALL_ON = Switches()
@@ -112,6 +113,8 @@ class Trainee(nn.Module):
             self.head = TrainingHead(self.encoder.width, generator)
         self.masked_lm: nn.Module | None = None
         if settings.mlm_weight:
+            tokenizer = self.encoder.tokenizer
+            self.words = torch.tensor(sorted({*tokenizer.get_vocab().values()} - {*tokenizer.all_special_ids}))
             # Some models come without the head's weights. Drawing them must not change the reader's random numbers.
             with torch.random.fork_rng(devices=[]):
                 if generator is not None:
@@ -127,14 +130,14 @@ class Trainee(nn.Module):
     def masked_lm_loss(
         self, batch: dict[str, Tensor], share: float, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Cross-entropy of hidden tokens (all of them replaced by [MASK]), the auxiliary loss of SimCSE."""
+        """Cross-entropy of hidden tokens, in nats: the auxiliary loss of SimCSE. ``disguised`` says what hides them."""
         assert self.masked_lm is not None
         ids, tokenizer = batch["input_ids"], self.encoder.tokenizer
         # Not torch.isin: on Apple's GPUs it compares whole numbers in the newer versions of macOS only.
         special = (ids[..., None] == torch.tensor(tokenizer.all_special_ids).to(ids.device)).any(dim=-1)
         hidden = (torch.rand(ids.shape, generator=generator).to(ids.device) < share) & ~special
         labels = torch.where(hidden, ids, -100)
-        inputs = torch.where(hidden, tokenizer.mask_token_id, ids)
+        inputs = torch.where(hidden, disguised(ids, tokenizer.mask_token_id, self.words, generator), ids)
         masked = {"input_ids": inputs, "attention_mask": batch["attention_mask"]}
         with mask_stream(int(torch.randint(2**63 - 1, (), generator=generator))):
             logits = self._words(masked).float()

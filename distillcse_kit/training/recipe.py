@@ -18,6 +18,7 @@ from distillcse_kit.encoder.loading import model_files, source_fingerprint
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.scoring import pairs_fingerprint
 from distillcse_kit.store import key_of, read_json
+from distillcse_kit.training.hidden_words import RULE
 from distillcse_kit.training.training_text import Corpus
 
 
@@ -183,6 +184,8 @@ class Recipe:
             del training["fast"]
         if training["dropout"] is None:
             del training["dropout"]
+        if training["mlm_weight"]:
+            training["mlm_rule"] = RULE  # runs before this rule replaced all hidden words by [MASK]
         found: dict[str, Any] = {"training": training}
         return found if self.distillation is None else found | {"distillation": asdict(self.distillation)}
 
