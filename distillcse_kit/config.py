@@ -108,7 +108,7 @@ class DistillationSettings:
         weight: weight of the distillation loss (lambda, Eq 3), above 0; 1 in the paper.
         distil_only: train on the distillation loss alone, without the contrastive loss.
         objective: what the student learns from: "distillation" (Eq 2), or the order of sampled pairs
-            ("ranking_hinge", only in the authors' code).
+            ("ranking_hinge", after a description of the authors' code; its numbers cannot be compared with theirs).
         divergence: how the distillation loss compares student and teacher; "cross_entropy" in the paper.
         shuffle: what is done to each row of the teacher's logits: nothing, Group-P shuffling (as in the paper), the
             mean of each Group-P group, shuffling inside groups of equal size, or shuffling one band of ranks.

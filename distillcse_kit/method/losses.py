@@ -171,11 +171,18 @@ def ranking_hinge_loss(
     pairs_per_row: int = 16,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """An alternative to distillation, in the authors' code only: learn just the order that the teacher is sure of.
+    """An alternative to distillation, after the authors' code: learn just the order that the teacher is sure of.
 
-    Per row i, pairs (j, k) are drawn uniformly; a pair counts where the teacher's probabilities differ by a margin:
+    Per row i, ordered pairs (j, k) of other sentences are drawn uniformly, with replacement. A pair counts where the
+    teacher gives j a larger probability than k, by more than a margin; the rest are left out:
 
         l = mean over counted pairs of max(0, student_margin - (s_ij - s_ik)),   counted: q_ij - q_ik > teacher_margin
+
+    The mean is over the counted pairs of the whole batch, so that a row where the teacher is unsure counts for less.
+
+    This follows a description of the authors' objective, "a hinge on sampled pairs whose teacher probabilities differ
+    by a margin", and not their code, which has no licence. How pairs are drawn and averaged, the margin of the student
+    and all defaults are the kit's own. So its numbers cannot be compared with theirs; the paper reports none.
 
     Args:
         student_cosines, teacher_cosines: [N, N]; the diagonals are not read.
