@@ -47,7 +47,7 @@ def group_p(profile: Profile) -> Recipe:
 
 
 def group_mean(profile: Profile) -> Recipe:
-    """One teacher for each student; a group's targets are replaced by their mean (beyond the paper)."""
+    """One teacher for each student; a group's target probabilities are replaced by their mean (not in the paper)."""
     return vanilla(profile).changed(shuffle="group_mean")
 
 
