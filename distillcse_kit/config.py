@@ -51,6 +51,8 @@ class TrainingSettings:
         pooling: how token states become a sentence embedding: the [CLS] state (as in the paper), the same without the
             training head, or the mean over tokens of the last layer, the last two, or the first and the last.
         head: train through a Linear + tanh head, which is dropped at evaluation; only the pooling cls has one.
+        keep_head: keep that head at evaluation and in the saved model, as SimCSE's supervised models do; off in the
+            paper. Without labelled pairs this can cost 20 points.
         temperature: temperature of the contrastive loss (tau, Eq 1), above 0; 0.05 in the paper.
         learning_rate: learning rate of the first step, above 0; it falls linearly to zero. In the paper 3e-5
             for BERT-base, and 1e-5 for BERT-large, RoBERTa-base and RoBERTa-large.
@@ -72,6 +74,7 @@ class TrainingSettings:
     base: str = "micro"
     pooling: Pooling = "cls"
     head: bool = True
+    keep_head: bool = False
     temperature: float = 0.05
     learning_rate: float = 4e-4
     steps: int = 150
@@ -92,6 +95,11 @@ class TrainingSettings:
         _share(self, "mlm_share")
         if self.max_tokens < 3:
             raise KitError(f"max_tokens is {self.max_tokens}; [CLS], one word and [SEP] need at least 3.")
+        if self.keep_head and not (self.head and self.pooling == "cls"):
+            raise KitError(
+                f"keep_head is on, but there is no head to keep with pooling {self.pooling} and head "
+                f"{'on' if self.head else 'off'}; turn keep_head off, or train with pooling cls and head on."
+            )
         if self.mlm_weight < 0:
             raise KitError(f"mlm_weight is {self.mlm_weight}; it must be 0 (off) or more.")
         if self.dropout is not None and not 0 <= self.dropout < 1:

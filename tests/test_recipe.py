@@ -77,7 +77,9 @@ def test_the_key_is_a_hash_of_everything_that_decides_the_run(place: Workplace) 
     """Written out by hand: run folders have had these names since the kit's first day."""
     teacher = Recipe(place.teacher, seed=1)
     inputs = place.inputs
-    training = {name: value for name, value in vars(place.teacher).items() if name not in ("fast", "dropout")}
+    training = {
+        name: value for name, value in vars(place.teacher).items() if name not in ("fast", "dropout", "keep_head")
+    }
     training |= {"seed": 1, "compile": "auto"}
     content = {
         "training": training,

@@ -161,7 +161,7 @@ class Trainer:
         with self._torchs_dropout():
             self._fit(label, on_step)
         encoder = self.trainee.encoder
-        encoder.model.load_state_dict(self.best)
+        encoder.load_state_dict(self.best)
         return encoder.cpu()
 
     def _warn_of_one_view(self) -> None:
@@ -238,14 +238,14 @@ class Trainer:
         if not dev <= self.best_score:  # a constant encoder scores nan: then the newest is as good as any
             self.best_score, self.best_step = dev, step
             self.best = {
-                name: weight.detach().cpu().clone() for name, weight in self.trainee.encoder.model.state_dict().items()
+                name: weight.detach().cpu().clone() for name, weight in self.trainee.encoder.state_dict().items()
             }
 
     def _save(self, step: int) -> None:
         """Write the checkpoint: weights, best weights, optimiser, random states, history."""
         tensors = {
             "trainee": self.trainee.state_dict(),
-            "best": self.best,
+            "best_encoder": self.best,
             "generators": self.draws.states(),
         }
         state = {"step": step, "history": self.history, "best_score": self.best_score, "best_step": self.best_step}
@@ -253,11 +253,11 @@ class Trainer:
 
     def _resume(self) -> int:
         """Go on from the checkpoint if there is an intact one; return the number of steps already done, else 0."""
-        if not (found := load_checkpoint(self.checkpoint, self.optimiser, ("trainee", "best", "generators"))):
+        if not (found := load_checkpoint(self.checkpoint, self.optimiser, ("trainee", "best_encoder", "generators"))):
             return 0
         tensors, state = found
         self.trainee.load_state_dict(tensors["trainee"])
-        self.best = tensors["best"]
+        self.best = tensors["best_encoder"]
         self.draws.set_states(tensors["generators"])
         if not self.own_dropout:
             set_random_states(tensors["random"], self.device)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from distillcse_kit.config import DistillationSettings, TrainingSettings
+from distillcse_kit.encoder.head import TrainingHead
 from distillcse_kit.encoder.loading import load_masked_lm, model_folder
 from distillcse_kit.encoder.makers_way import makers_way
-from distillcse_kit.encoder.sentence_encoder import SentenceEncoder, TrainingHead
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitWarning
 from distillcse_kit.fast.dropout import has_cheap_dropout, mask_stream
 from distillcse_kit.fast.packing import hidden_states
@@ -99,7 +100,7 @@ def _warn_of_another_pooling(settings: TrainingSettings) -> None:
 
 
 class Trainee(nn.Module):
-    """An encoder with what only training needs: the head, and a masked-LM head if that loss is on.
+    """An encoder with what only training needs: a head that is not kept, and a masked-LM head if that loss is on.
 
     It is made on the processor, where its random numbers are drawn, and can then be moved.
     """
@@ -110,7 +111,11 @@ class Trainee(nn.Module):
         self.encoder = SentenceEncoder.load(settings.base, settings.pooling, device="cpu", dropout=settings.dropout)
         self.head: nn.Module = nn.Identity()
         if settings.head and settings.pooling == "cls":
-            self.head = TrainingHead(self.encoder.width, generator)
+            head = TrainingHead(self.encoder.width, generator)
+            if settings.keep_head:
+                self.encoder.head = head
+            else:
+                self.head = head
         self.masked_lm: nn.Module | None = None
         if settings.mlm_weight:
             tokenizer = self.encoder.tokenizer
