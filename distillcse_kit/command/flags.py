@@ -172,6 +172,22 @@ def add_column(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_pairs(parser: argparse.ArgumentParser) -> None:
+    """Add --positive and --hard-negative."""
+    parser.add_argument(
+        "--positive",
+        metavar="NAME",
+        help="column or JSON key with a sentence of the same meaning for each row: SimCSE's supervised mode "
+        "(default: off, each sentence is its own positive)",
+    )
+    parser.add_argument(
+        "--hard-negative",
+        metavar="NAME",
+        help="column or JSON key with a similar sentence of another meaning for each row; needs --positive "
+        "(default: off)",
+    )
+
+
 def add_training(parser: argparse.ArgumentParser, runs: str) -> None:
     """Add the flags of the commands that train; ``runs`` is the profile's number of seeds, an attribute of it."""
     add_profile(parser, "laptop")
@@ -185,6 +201,7 @@ def add_training(parser: argparse.ArgumentParser, runs: str) -> None:
     add_data(parser)
     add_store(parser)
     add_column(parser)
+    add_pairs(parser)
     parser.add_argument(
         "--sentences",
         metavar="INT",

@@ -109,7 +109,7 @@ class Material:
         return {
             "profile": self.profile.name,
             "base": self.profile.training.base,
-            "corpus": {"sentences": len(self.corpus), "fingerprint": self.corpus.fingerprint},
+            "corpus": {"sentences": len(self.corpus), "fingerprint": self.corpus.identity},
             "dev": self.dev.name,
             "tests": {task: len(pairs) for task, pairs in self.tests.items()},
             "teachers": self.profile.teachers,

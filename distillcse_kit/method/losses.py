@@ -43,27 +43,34 @@ def off_diagonal(matrix: Tensor) -> Tensor:
     return matrix.flatten()[1:].view(n - 1, n + 1)[:, :-1].reshape(n, n - 1)
 
 
-def contrastive_loss(view_a: Tensor, view_b: Tensor, temperature: float = 0.05) -> Tensor:
+def contrastive_loss(
+    view_a: Tensor, view_b: Tensor, temperature: float = 0.05, hard_negatives: Tensor | None = None
+) -> Tensor:
     """SimCSE's loss: a sentence must find its own other view among those of the whole batch. Mean over the batch.
 
         l_cl = -1/N sum_i log( exp(sim(a_i, b_i) / tau) / sum_j exp(sim(a_i, b_j) / tau) ),   sim = cosine
 
-    ===========  =======  ======================================================
-    Input        Shape    Meaning
-    ===========  =======  ======================================================
-    view_a       [N, d]   embeddings of N sentences under one dropout mask
-    view_b       [N, d]   the same sentences, in the same order, under another
-    temperature  scalar   tau, above 0; 0.05 in the paper
-    ===========  =======  ======================================================
+    With hard negatives c, as in SimCSE's supervised mode, the sum is over sum_j exp(sim(a_i, b_j) / tau) +
+    exp(sim(a_i, c_j) / tau): all positives and all hard negatives of the batch.
+
+    ==============  =======  ======================================================
+    Input           Shape    Meaning
+    ==============  =======  ======================================================
+    view_a          [N, d]   embeddings of N sentences under one dropout mask
+    view_b          [N, d]   the same sentences, in the same order, under another; or a positive for each
+    temperature     scalar   tau, above 0; 0.05 in the paper
+    hard_negatives  [N, d]   c, one for each sentence; None has none, as in the paper
+    ==============  =======  ======================================================
 
     When to use it: to train a teacher from plain sentences; with ``distillation_loss``, to train a student (Eq 3).
     The other sentences of the batch are the negatives, so larger batches make the task harder. It equals
     sentence-transformers' ``MultipleNegativesRankingLoss`` with scale 1 / tau.
 
-    Reference: Xu et al., DistillCSE (Findings of EMNLP 2023), Eq 1; Gao et al., SimCSE (EMNLP 2021).
+    Reference: Xu et al., DistillCSE (Findings of EMNLP 2023), Eq 1; Gao et al., SimCSE (EMNLP 2021), Eq 1 and 5.
 
     Returns:
-        Scalar, in nats; 0 for N = 1. ln N - l_cl is a lower bound of the mutual information of the two views.
+        Scalar, in nats; 0 for N = 1 without hard negatives. ln N - l_cl is a lower bound of the mutual information of
+        the two views.
 
     Raises:
         KitError: the views differ in shape, or the temperature is not positive.
@@ -78,12 +85,15 @@ def contrastive_loss(view_a: Tensor, view_b: Tensor, temperature: float = 0.05) 
         1.5729
     """
     require_positive(temperature=temperature)
-    if view_a.shape != view_b.shape:
-        raise KitError(
-            f"The two views have shapes {list(view_a.shape)} and {list(view_b.shape)}; encode the same batch twice."
-        )
+    for other in (view_b, view_a if hard_negatives is None else hard_negatives):
+        if view_a.shape != other.shape:
+            raise KitError(
+                f"The two views have shapes {list(view_a.shape)} and {list(other.shape)}; encode the same batch twice, "
+                "or as many positives and hard negatives as sentences."
+            )
     with one_thread(view_a):
-        logits = cosine_matrix(view_a, view_b) / temperature
+        candidates = view_b if hard_negatives is None else torch.cat([view_b, hard_negatives])
+        logits = cosine_matrix(view_a, candidates) / temperature
         return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 

@@ -134,7 +134,9 @@ class Trainer:
         if self.own_dropout:
             use_cheap_dropout(self.trainee.encoder.model)
         self.dev_encoder = DevEncoder(self.trainee.encoder, self.settings)
-        self.text = tokenized(store, self.trainee.encoder, corpus)
+        self.text, *self.partners = (
+            tokenized(store, self.trainee.encoder, column) for column in (corpus, *corpus.partners)
+        )
         parameters = [parameter for parameter in self.trainee.parameters() if parameter.requires_grad]
         fused = has_fused_optimiser(self.device)
         self.optimiser = torch.optim.AdamW(parameters, lr=self.settings.learning_rate, weight_decay=0.0, fused=fused)
@@ -165,8 +167,8 @@ class Trainer:
         return encoder.cpu()
 
     def _warn_of_one_view(self) -> None:
-        """Warn if two passes over the first sentences agree, unless this run compares no views."""
-        if self.recipe.distillation is not None and self.recipe.distillation.distil_only:
+        """Warn if two passes over the first sentences agree, unless this run compares no views or reads pairs."""
+        if self.partners or (self.recipe.distillation is not None and self.recipe.distillation.distil_only):
             return
         batch = self.trainee.encoder.pad(self.text.rows(range(min(8, len(self.corpus))), self.settings.max_tokens))
         self.trainee.train()
@@ -205,15 +207,20 @@ class Trainer:
                     on_step(self._progress(step, losses))
 
     def _step(self, step: int, rows: np.ndarray) -> dict[str, Tensor]:
-        with sharing(2 if self.switches.threads else 1):  # a thread for each view
+        views = max(2, 1 + len(self.partners))
+        with sharing(views if self.switches.threads else 1):  # a thread for each view
             return self._losses_of_step(step, rows)
 
     def _losses_of_step(self, step: int, rows: np.ndarray) -> dict[str, Tensor]:
-        batch = self.trainee.encoder.pad(self.text.rows(rows, self.settings.max_tokens))
+        batch, *partners = (
+            self.trainee.encoder.pad(text.rows(rows, self.settings.max_tokens)) for text in (self.text, *self.partners)
+        )
         self.trainee.train()
         lower = use_bfloat16(self.settings.precision, self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
-            losses = batch_losses(self.trainee, batch, rows, self.recipe, self.teachers, self.draws, self.switches)
+            losses = batch_losses(
+                self.trainee, batch, rows, self.recipe, self.teachers, self.draws, self.switches, partners
+            )
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * (1 - (step - 1) / self.settings.steps)
         losses["loss"].backward()

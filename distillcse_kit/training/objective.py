@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from distillcse_kit.errors import KitWarning
 from distillcse_kit.fast.dropout import has_cheap_dropout, mask_stream
 from distillcse_kit.fast.packing import hidden_states
 from distillcse_kit.fast.switches import Switches
-from distillcse_kit.fast.views import two_views
+from distillcse_kit.fast.views import two_views, views_of
 from distillcse_kit.method.ensemble import TeacherEnsemble
 from distillcse_kit.method.losses import contrastive_loss, cosine_matrix, distillation_loss, ranking_hinge_loss
 from distillcse_kit.method.shuffling import fixed_group_shuffle, group_mean, group_p_shuffle, rank_band_shuffle
@@ -171,6 +172,7 @@ def batch_losses(
     teachers: TeacherEnsemble | None,
     draws: Draws,
     switches: Switches = ALL_ON,
+    partners: Sequence[dict[str, Tensor]] = (),
 ) -> dict[str, Tensor]:
     """All losses of one batch, Eq 3 of the paper:
 
@@ -183,6 +185,8 @@ def batch_losses(
         teachers: of a student; None for a SimCSE teacher.
         draws: the run's own generators.
         switches: which shortcuts of ``fast`` are on; only sorting matters here.
+        partners: the sentences' positives, and perhaps their hard negatives, as ``batch``; empty takes a second view of
+            the sentences. Distillation and the masked-LM loss read the sentences alone.
 
     Returns:
         {"loss": the sum; "contrastive", "distillation", "masked_lm": those of its parts that the recipe has}, scalars.
@@ -194,8 +198,12 @@ def batch_losses(
             view_a = trainee(batch)
         loss = view_a.new_zeros(())
     else:
-        view_a, view_b = two_views(trainee, batch, draws.dropout)
-        loss = parts["contrastive"] = contrastive_loss(view_a, view_b, settings.temperature)
+        view_a, view_b, *hard = (
+            views_of(trainee, [batch, *partners], draws.dropout)
+            if partners
+            else two_views(trainee, batch, draws.dropout)
+        )
+        loss = parts["contrastive"] = contrastive_loss(view_a, view_b, settings.temperature, *hard)
     if wanted is not None and teachers is not None:
         targets = shuffled(teachers.cosines(rows, view_a.device), wanted, draws.shuffling, switches.sorting)
         parts["distillation"] = _imitation(cosine_matrix(view_a, view_a), targets, wanted, draws.shuffling)

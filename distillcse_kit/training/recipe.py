@@ -75,7 +75,7 @@ class Inputs:
     """What a run depends on besides its recipe, as fingerprints.
 
     Attributes:
-        corpus: fingerprint of the training sentences. sentences: how many there are.
+        corpus: fingerprints of the training sentences and their partners. sentences: how many there are.
         dev: {"name", "fingerprint", "pairs"} of the pairs that choose the checkpoint.
         teacher: training settings of the teachers that ``Own`` and ``First`` stand for.
         known: names of teachers found so far, by their recipe and the name of their base.
@@ -91,7 +91,7 @@ class Inputs:
     def of(cls, corpus: Corpus, dev: SentencePairs, teacher: TrainingSettings | None = None) -> Inputs:
         """The inputs of runs on this corpus, with these dev pairs."""
         about = {"name": dev.name, "fingerprint": pairs_fingerprint(dev), "pairs": len(dev)}
-        return cls(corpus.fingerprint, len(corpus), about, teacher or TrainingSettings())
+        return cls(corpus.identity, len(corpus), about, teacher or TrainingSettings())
 
 
 # Settings that the first stores did not have: at these values, keys are as they were.
