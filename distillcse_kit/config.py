@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from distillcse_kit.errors import KitError
@@ -50,14 +51,18 @@ class TrainingSettings:
         pooling: how token states become a sentence embedding: the [CLS] state (as in the paper), the same without the
             training head, or the mean over tokens of the last layer, the last two, or the first and the last.
         head: train through a Linear + tanh head, which is dropped at evaluation; only the pooling cls has one.
+        keep_head: keep that head at evaluation and in the saved model, as SimCSE's supervised models do; off in the
+            paper. Without labelled pairs this can cost 20 points.
         temperature: temperature of the contrastive loss (tau, Eq 1), above 0; 0.05 in the paper.
-        learning_rate: learning rate of the first step, above 0; it falls linearly to zero. 3e-5 in the paper.
+        learning_rate: learning rate of the first step, above 0; it falls linearly to zero. In the paper 3e-5
+            for BERT-base, and 1e-5 for BERT-large, RoBERTa-base and RoBERTa-large.
         steps: optimiser steps, 1 or more; 15,625 in the paper. Each epoch reads the corpus in a new order.
         batch_size: sentences in a batch (N), 1 or more; 64 in the paper.
         max_tokens: longest training sentence in word pieces, 3 or more; the rest is cut off. 32 in the paper.
             Evaluation does not use this limit.
         evaluate_every: steps from one dev score to the next, 1 or more; 125 in the paper. The best checkpoint is kept.
-        mlm_weight: weight of the auxiliary masked-LM loss, 0 (off) or more.
+        mlm_weight: weight of the auxiliary masked-LM loss, 0 (off) or more. Of the words that it hides, 80% become
+            [MASK], 10% a random word, and 10% stay, as in BERT.
         mlm_share: share of tokens that the masked-LM loss hides, above 0 and at most 1.
         gradient_clip: largest gradient norm, above 0; a larger gradient is scaled down to it.
         precision: number format; "auto" is bfloat16 on hardware that computes in it, else float32.
@@ -69,6 +74,7 @@ class TrainingSettings:
     base: str = "micro"
     pooling: Pooling = "cls"
     head: bool = True
+    keep_head: bool = False
     temperature: float = 0.05
     learning_rate: float = 4e-4
     steps: int = 150
@@ -89,6 +95,11 @@ class TrainingSettings:
         _share(self, "mlm_share")
         if self.max_tokens < 3:
             raise KitError(f"max_tokens is {self.max_tokens}; [CLS], one word and [SEP] need at least 3.")
+        if self.keep_head and not (self.head and self.pooling == "cls"):
+            raise KitError(
+                f"keep_head is on, but there is no head to keep with pooling {self.pooling} and head "
+                f"{'on' if self.head else 'off'}; turn keep_head off, or train with pooling cls and head on."
+            )
         if self.mlm_weight < 0:
             raise KitError(f"mlm_weight is {self.mlm_weight}; it must be 0 (off) or more.")
         if self.dropout is not None and not 0 <= self.dropout < 1:
@@ -105,7 +116,7 @@ class DistillationSettings:
         weight: weight of the distillation loss (lambda, Eq 3), above 0; 1 in the paper.
         distil_only: train on the distillation loss alone, without the contrastive loss.
         objective: what the student learns from: "distillation" (Eq 2), or the order of sampled pairs
-            ("ranking_hinge", only in the authors' code).
+            ("ranking_hinge", after a description of the authors' code; its numbers cannot be compared with theirs).
         divergence: how the distillation loss compares student and teacher; "cross_entropy" in the paper.
         shuffle: what is done to each row of the teacher's logits: nothing, Group-P shuffling (as in the paper), the
             mean of each Group-P group, shuffling inside groups of equal size, or shuffling one band of ranks.
@@ -162,6 +173,42 @@ PAPER_TRAINING = TrainingSettings(
     base="bert-base-uncased", learning_rate=3e-5, steps=15_625, batch_size=64, max_tokens=32, evaluate_every=125
 )
 PAPER_DISTILLATION = DistillationSettings(shuffle="group_p", p=0.1)
+
+# The paper's four base encoders, by their names on the hub without the owner.
+PAPER_LEARNING_RATES = {
+    "bert-base-uncased": 3e-5,
+    "bert-large-uncased": 1e-5,
+    "roberta-base": 1e-5,
+    "roberta-large": 1e-5,
+}
+
+
+def with_base(settings: TrainingSettings, base: str) -> TrainingSettings:
+    """The settings with another base encoder.
+
+    The paper has a learning rate for each of its four encoders. Settings with that of their base get that of the new
+    one; any other learning rate stays.
+
+    Args:
+        settings: of a training.
+        base: a hub name or a folder; the last part of its name says which encoder it is.
+
+    Raises:
+        KitError: the settings have the paper's learning rate, and the paper does not train the new base.
+    """
+    before, after = (PAPER_LEARNING_RATES.get(_encoder_of(name)) for name in (settings.base, base))
+    if settings.learning_rate != before:
+        return replace(settings, base=base)
+    if after is None:
+        raise KitError(
+            f"The paper has no learning rate for {base}, only for {', '.join(PAPER_LEARNING_RATES)}; name one with the "
+            "base: learning_rate in Python, --learning-rate of teach and distill."
+        )
+    return replace(settings, base=base, learning_rate=after)
+
+
+def _encoder_of(base: str) -> str:
+    return Path(base.partition("@")[0]).name.lower()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,8 @@ from scipy.special import log_softmax, softmax
 from distillcse_kit.analysis.agreement import agreements, remaining_loss
 from distillcse_kit.config import DistillationSettings
 from distillcse_kit.errors import KitError
+from distillcse_kit.evaluation import paired_difference, verdict
+from distillcse_kit.evaluation.pairs_of_runs import values_by_run
 
 
 def planted(copied: float, students: int = 4, pairs: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -22,23 +26,35 @@ def planted(copied: float, students: int = 4, pairs: int = 400) -> tuple[np.ndar
 
 def test_agreement_is_spearman_as_scipy_has_it() -> None:
     students, teachers, gold = planted(0.5)
-    for s, found in enumerate(agreements(students, teachers, gold)):
-        others = [other for other in range(4) if other != s]
+    found = agreements(students, teachers, gold)
 
-        def rho(one: np.ndarray, other: np.ndarray) -> float:
-            return 100 * float(stats.spearmanr(one, other).statistic)
+    def rho(one: np.ndarray, other: np.ndarray) -> float:
+        return 100 * float(stats.spearmanr(one, other).statistic)
 
-        assert found.gold == pytest.approx(rho(students[s], gold))
-        assert found.own_teacher == pytest.approx(rho(students[s], teachers[s]))
-        assert found.other_teachers == pytest.approx(np.mean([rho(students[s], teachers[o]) for o in others]))
-        assert found.other_students == pytest.approx(np.mean([rho(students[s], students[o]) for o in others]))
+    with_teachers = np.array([[rho(student, teacher) for teacher in teachers] for student in students])
+    with_students = np.array([[rho(student, other) for other in students] for student in students])
+    assert found.gold == pytest.approx([rho(student, gold) for student in students])
+    assert found.own_teacher == pytest.approx(with_teachers.diagonal())
+    for values, matrix in ((found.other_teachers, with_teachers), (found.other_students, with_students)):
+        assert values == pytest.approx(values_by_run(matrix))
+        assert np.mean(values) == pytest.approx(matrix[~np.eye(4, dtype=bool)].mean())
+
+
+def test_two_students_are_one_pair_and_no_difference_of_theirs_counts_twice() -> None:
+    copies, learns = (agreements(*planted(copied, students=2)) for copied in (1.0, 0.1))
+    assert len(copies.gold) == len(copies.own_teacher) == 2
+    assert len(copies.other_students) == len(copies.other_teachers) == 1
+    difference = paired_difference(learns.other_students, copies.other_students)
+    assert difference.mean > 0 and math.isnan(difference.half_width)
+    assert verdict(difference, "A", "B").endswith("but a single value cannot show a difference.")
 
 
 def test_who_copies_noise_agrees_with_its_own_teacher_and_less_with_all_others() -> None:
-    copies, learns = (agreements(*planted(copied))[0] for copied in (1.0, 0.1))
-    assert copies.own_teacher > learns.own_teacher
-    assert copies.other_teachers < learns.other_teachers
-    assert copies.other_students < learns.other_students and copies.gold < learns.gold
+    copies, learns = (agreements(*planted(copied)) for copied in (1.0, 0.1))
+    assert min(copies.own_teacher) > max(learns.own_teacher)
+    assert np.mean(copies.other_teachers) < np.mean(learns.other_teachers)
+    assert np.mean(copies.other_students) < np.mean(learns.other_students)
+    assert max(copies.gold) < min(learns.gold)
 
 
 def cosines(seed: int) -> torch.Tensor:

@@ -25,6 +25,7 @@ from distillcse_kit.command.shared import laboratory_of
 from distillcse_kit.config import PROFILES, DistillationSettings, TrainingSettings
 from distillcse_kit.course.notebook_files import find_notebooks
 from distillcse_kit.course.runner import TIME_LIMITS
+from distillcse_kit.errors import KitError
 from distillcse_kit.training.pretraining_settings import PretrainingSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -419,6 +420,21 @@ def test_preset_and_single_flags_override_the_profile(files: dict[str, Path]) ->
     assert (profile.distillation.student_temperature, profile.distillation.shuffle) == (0.025, "group_p")
     profile = laboratory_of(parser.parse_args(["--shuffle", "none"])).profile
     assert profile.distillation.shuffle == "none"
+
+
+@pytest.mark.parametrize("scale", ["--preset", "--profile"])
+def test_the_papers_learning_rate_follows_the_base(scale: str, files: dict[str, Path]) -> None:
+    parser = cli.parser_of("teach")
+    words = [scale, "paper", "--store", str(files["store"]), "--base"]
+    rates = {
+        base: laboratory_of(parser.parse_args([*words, base])).profile.training.learning_rate
+        for base in ("bert-base-uncased", "bert-large-uncased", "roberta-base", "roberta-large")
+    }
+    assert rates == {"bert-base-uncased": 3e-5} | dict.fromkeys(list(rates)[1:], 1e-5)
+    with pytest.raises(KitError, match="The paper has no learning rate for micro"):
+        laboratory_of(parser.parse_args([*words, "micro"]))
+    own = laboratory_of(parser.parse_args([*words, "micro", "--learning-rate", "0.001"])).profile.training
+    assert (own.base, own.learning_rate) == ("micro", 1e-3)
 
 
 def test_pretrain_makes_an_encoder(files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:

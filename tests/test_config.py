@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from distillcse_kit.config import (
+    PAPER_TRAINING,
+    PROFILES,
     DistillationSettings,
     Profile,
     TrainingSettings,
     as_json,
     profile_named,
+    with_base,
     with_changes,
 )
 from distillcse_kit.errors import KitError
+from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.training.named_recipes import PRESETS, preset_named
 
 
@@ -84,6 +89,43 @@ def test_the_two_presets_differ_as_paper_and_script_do() -> None:
     )
     assert (code.distillation.student_temperature, code.distillation.teacher_temperature) == (0.025, 0.0125)
     assert 15_625 * paper.training.batch_size == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("base", "rate"),
+    [
+        ("bert-base-uncased", 3e-5),
+        ("google-bert/bert-base-uncased@main", 3e-5),
+        ("bert-large-uncased", 1e-5),
+        ("roberta-base", 1e-5),
+        ("FacebookAI/roberta-large", 1e-5),
+        ("/models/RoBERTa-base/", 1e-5),
+    ],
+)
+def test_each_of_the_papers_encoders_has_its_learning_rate(base: str, rate: float) -> None:
+    """Section 2 of the paper: 3e-5 for BERT-base, 1e-5 for the three others."""
+    for preset in (PRESETS["paper"], PRESETS["authors-code"]):
+        recipe = preset.changed(base=base, seed=1)
+        assert (recipe.training.base, recipe.training.learning_rate) == (base, rate)
+        assert recipe.training == replace(preset.training, base=base, learning_rate=rate)
+    # There and back again, and with a rate of the user's own.
+    assert recipe.changed(base="bert-base-uncased").training.learning_rate == 3e-5
+    assert PRESETS["paper"].changed(base=base, learning_rate=2e-5).training.learning_rate == 2e-5
+    assert with_base(replace(PAPER_TRAINING, learning_rate=2e-5), base).learning_rate == 2e-5
+
+
+@pytest.mark.parametrize("base", ["micro", "bert-base-cased", "owner/roberta-base-finetuned"])
+def test_a_base_without_a_rate_in_the_paper_needs_one(base: str) -> None:
+    for preset in (PRESETS["paper"], PRESETS["authors-code"]):
+        with pytest.raises(KitError, match=f"The paper has no learning rate for {base}, .*--learning-rate"):
+            preset.changed(base=base)
+        assert preset.changed(base=base, learning_rate=2e-5).training == replace(
+            preset.training, base=base, learning_rate=2e-5
+        )
+    with pytest.raises(KitError, match=f"The paper has no learning rate for {base}"):
+        Laboratory("paper", base=base)
+    assert Laboratory("smoke", base=base).profile.training == replace(PROFILES["smoke"].training, base=base)
+    assert PRESETS["strong-teacher"].changed(base=base).training.learning_rate == 4e-4
 
 
 def test_changes_are_a_copy_and_unknown_names_are_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,8 @@ LESSONS: dict[str, tuple[DistillationSettings | None, dict[str, Any]]] = {
     "SimCSE": (None, {}),
     "masked LM": (None, {"mlm_weight": 0.1}),
     "the mean of tokens": (None, {"pooling": "avg"}),
+    "the head kept": (None, {"keep_head": True}),
+    "pairs": (DistillationSettings(), {}),
     "not fast": (None, {"fast": False}),
     "Group-P": (DistillationSettings(shuffle="group_p"), {}),
     "group mean": (DistillationSettings(shuffle="group_mean", divergence="js"), {}),
@@ -204,6 +207,9 @@ def test_a_run_there_is_the_run_of_the_processor(
 ) -> None:
     """Without dropout, whose masks each device draws for itself. Dev is scored there as well."""
     distillation, changes = LESSONS[lesson]
+    if lesson == "pairs":
+        partners = [Corpus([f"{text} {word}" for text in corpus.sentences], word) for word in ("again", "never")]
+        corpus = replace(corpus, partners=tuple(partners))
     recipe = recipe_of(tiny, distillation, dropout=0.0, **changes)
     expected = trained(tmp_path / "cpu", recipe, corpus, dev, other_vocabulary, "cpu")
     with stand_in():

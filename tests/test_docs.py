@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from distillcse_kit.evaluation.power import detectable_difference
@@ -106,6 +107,7 @@ DIFFERENCES = {
     "changes the score by {}": (of_sweep, "table3", "ranks 1-12", "not shuffled"),
     "p = 0.08 is below p = 0.1, significantly so: {}": (of_sweep, "table6-p", "p 0.08", "p 0.1"),
     "lambda = 0.2 is above 1, significantly so: {}": (of_sweep, "table6-lambda", "lambda 0.2", "lambda 1"),
+    "*rises* here, from 98.48 to 98.77: {}": (of_sweep, "table8", "shuffled", "not shuffled", "own teacher"),
     "The student gains** {} over SimCSE": (of_sweep, "strong-teacher", "student, recipe", "SimCSE, recipe"),
     "The recipe gains {} over them": (of_sweep, "strong-teacher", "student, recipe", "student, defaults"),
     "changes the student by {}": (of_sweep, "strong-teacher", "student, Group-P", "student, recipe"),
@@ -125,6 +127,18 @@ def test_each_difference_with_an_interval_is_looked_at() -> None:
         found for page in ("results.md", "sweeps.md") for found in re.findall(r"[+-]\d\.\d\d \[[+-][^]]*\]", text(page))
     ]
     assert len(said) == len(DIFFERENCES)
+
+
+def test_agreements_told_are_the_shipped_ones_and_the_papers() -> None:
+    ours, theirs = shipped_sweep("table8"), SWEEPS["table8"].published
+    assert ours is not None
+    own = [np.mean(ours.table[row]["own teacher"]) for row in ("not shuffled", "shuffled")]
+    others = of_sweep("table8", "shuffled", "not shuffled", "other students").mean
+    rise = theirs["shuffled"]["other students"] - theirs["not shuffled"]["other students"]
+    page = text("sweeps.md")
+    assert f"from {own[0]:.2f} to {own[1]:.2f}" in page
+    assert "it falls, from {:.2f} to {:.2f}".format(*(theirs[row]["own teacher"] for row in theirs)) in page
+    assert f"does not change here ({others:+.2f}); in the paper it rises by {rise:.2f}" in page
 
 
 def test_other_numbers_of_the_sweeps() -> None:

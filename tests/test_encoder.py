@@ -15,8 +15,9 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging
 
 from distillcse_kit.config import POOLINGS
+from distillcse_kit.encoder.head import TrainingHead
 from distillcse_kit.encoder.loading import load_masked_lm
-from distillcse_kit.encoder.sentence_encoder import SentenceEncoder, TrainingHead
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 
 MIXED = ["the cook", *SENTENCES[:9], "an apple " * 20, "a"]

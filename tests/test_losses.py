@@ -74,6 +74,30 @@ def test_contrastive_loss_is_sentence_transformers_multiple_negatives_ranking_lo
     assert contrastive_loss(a, b, 1 / 20).item() == pytest.approx(theirs.item(), rel=1e-5)
 
 
+def test_hard_negatives_join_every_denominator() -> None:
+    """SimCSE's Eq 5, with its weight alpha at 1: all positives and all hard negatives, in a loop."""
+    a, b, c = torch.randn(3, 6, 4, dtype=torch.float64)
+    total = 0.0
+    for i in range(6):
+        positives = [float(torch.cosine_similarity(a[i], b[j], dim=0)) / 0.05 for j in range(6)]
+        negatives = [float(torch.cosine_similarity(a[i], c[j], dim=0)) / 0.05 for j in range(6)]
+        total -= positives[i] - math.log(sum(map(math.exp, [*positives, *negatives])))
+    found = contrastive_loss(a, b, 0.05, c)
+    assert found.item() == pytest.approx(total / 6, rel=1e-5)
+    assert found > contrastive_loss(a, b, 0.05), "more to tell apart is harder"
+    order = torch.tensor([3, 1, 5, 0, 2, 4])
+    assert contrastive_loss(a, b, 0.05, c[order]).item() == pytest.approx(found.item(), rel=1e-6)
+    assert contrastive_loss(a[:1], b[:1], 0.05, c[:1]) > 0, "one sentence has its hard negative to be told from"
+
+
+def test_hard_negatives_are_the_triples_of_sentence_transformers() -> None:
+    losses = pytest.importorskip("sentence_transformers.losses", reason="sentence-transformers is not installed")
+    loss = losses.MultipleNegativesRankingLoss(model=None, scale=20.0)
+    a, b, c = torch.randn(3, 7, 8)
+    theirs = loss.compute_loss_from_embeddings([a, b, c], labels=None)
+    assert contrastive_loss(a, b, 1 / 20, c).item() == pytest.approx(theirs.item(), rel=1e-5)
+
+
 def test_contrastive_loss_bounds() -> None:
     same = torch.eye(8)
     assert contrastive_loss(same, same, 0.01).item() == pytest.approx(0.0, abs=1e-6)
@@ -185,6 +209,7 @@ def test_cosine_matrix_is_numpys() -> None:
     [
         (lambda: contrastive_loss(torch.ones(2, 3), torch.ones(2, 3), 0.0), "temperature is 0.0"),
         (lambda: contrastive_loss(torch.ones(2, 3), torch.ones(3, 3)), "encode the same batch twice"),
+        (lambda: contrastive_loss(*torch.ones(2, 2, 3), 0.1, torch.ones(3, 3)), "as many positives and hard negatives"),
         (lambda: distillation_loss(torch.ones(3, 3), torch.ones(3, 3), -1.0), "student_temperature is -1.0"),
         (lambda: distillation_loss(torch.ones(3, 3), torch.ones(3, 3), 1.0, 0.0), "teacher_temperature is 0.0"),
         (lambda: distillation_loss(torch.ones(3, 3), torch.ones(4, 4)), "differ in shape"),

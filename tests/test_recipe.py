@@ -77,7 +77,9 @@ def test_the_key_is_a_hash_of_everything_that_decides_the_run(place: Workplace) 
     """Written out by hand: run folders have had these names since the kit's first day."""
     teacher = Recipe(place.teacher, seed=1)
     inputs = place.inputs
-    training = {name: value for name, value in vars(place.teacher).items() if name not in ("fast", "dropout")}
+    training = {
+        name: value for name, value in vars(place.teacher).items() if name not in ("fast", "dropout", "keep_head")
+    }
     training |= {"seed": 1, "compile": "auto"}
     content = {
         "training": training,
@@ -114,6 +116,15 @@ def test_every_part_of_a_recipe_and_of_its_inputs_changes_the_key(place: Workpla
     ):
         keys.append(student.key(changed))
     assert len(set(keys)) == len(keys)
+
+
+def test_a_masked_lm_loss_by_the_old_rule_is_another_run(place: Workplace) -> None:
+    """Runs of the first stores replaced all hidden words by [MASK]: their key had no rule in it."""
+    recipe = Recipe(place.teacher).changed(mlm_weight=0.1)
+    content = recipe.content(place.inputs)
+    assert "80%" in content["training"].pop("mlm_rule")
+    assert recipe.key(place.inputs) != key_of(content)
+    assert "mlm_rule" not in Recipe(place.teacher).settings()["training"]
 
 
 def test_own_is_the_teacher_of_the_same_seed_and_first_is_the_first_ones(place: Workplace) -> None:

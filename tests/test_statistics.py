@@ -103,7 +103,7 @@ SAYS = {
     ),
     "one seed": (
         SeedInterval(4.0, math.nan, 1, math.nan),
-        "A is 4.00 higher than B, but one seed cannot show a difference.",
+        "A is 4.00 higher than B, but a single value cannot show a difference.",
     ),
 }
 

@@ -25,8 +25,9 @@ from distillcse_kit.experiments.sweep_result import run_sweep, shipped_sweep, wi
 from distillcse_kit.experiments.sweeps import sweep_named
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.plots.sweep_plots import show_sweep
+from distillcse_kit.training.model_names import encoder_name
 from distillcse_kit.training.named_recipes import PRESETS, STRONG_TEACHER
-from distillcse_kit.training.recipe import Recipe, These, encoder_name
+from distillcse_kit.training.recipe import Recipe, These
 
 ROOT = Path(__file__).resolve().parents[1]
 SIMCSE, STUDENT, SHUFFLED = "SimCSE, recipe", "student, recipe", "student, Group-P"

@@ -69,15 +69,31 @@ def test_agreement_is_between_the_cosines_of_the_dev_pairs(lab: Laboratory) -> N
 
     students, teachers = lab.students("group_p"), lab.teachers()
     found = table_8(lab)["shuffled"]
-    for seed in range(2):
-        own, other = cosines(students[seed]), 1 - seed
-        for column, values in (
-            ("gold", lab.dev.score),
-            ("own teacher", cosines(teachers[seed])),
-            ("other teachers", cosines(teachers[other])),
-            ("other students", cosines(students[other])),
-        ):
-            assert found[column][seed] == pytest.approx(100 * spearmanr(own, values).statistic), column
+
+    def rho(one: object, other: object) -> float:
+        return 100 * spearmanr(one, other).statistic
+
+    ours, theirs = ([cosines(run) for run in runs[:2]] for runs in (students, teachers))
+    assert found["gold"] == pytest.approx([rho(one, lab.dev.score) for one in ours])
+    assert found["own teacher"] == pytest.approx([rho(one, other) for one, other in zip(ours, theirs, strict=True)])
+    # Two students have one pair, in which each is the other one.
+    assert found["other teachers"] == [pytest.approx((rho(ours[0], theirs[1]) + rho(ours[1], theirs[0])) / 2)]
+    assert found["other students"] == [pytest.approx(rho(*ours))]
+
+
+def test_stored_and_fresh_cosines_read_the_same_tokens(lab: Laboratory) -> None:
+    """Notebook 05 compares them: long sentences are cut for both, and then only float16 separates them."""
+    long = [f"{sentence} {lab.corpus.sentences[-1 - row]} " * 4 for row, sentence in enumerate(lab.corpus.sentences)]
+    lab.__dict__["corpus"] = Corpus(long, "long-sentences")
+    longest = lab.profile.training.max_tokens
+    teacher = lab.teacher(0)
+    assert min(map(len, teacher.encoder().tokenize(long))) > longest
+    rows = np.arange(16)
+    stored = lab.ensemble([teacher]).cosines(rows)
+    [fresh] = lab.batch_cosines(teacher, long[:16], 16)
+    assert (stored - fresh).abs().max() < 1e-3
+    whole = torch.from_numpy(teacher.encoder().encode(long[:16], normalize_embeddings=True))
+    assert (stored - whole @ whole.T).abs().max() > 1e-2, "without the cut they are others"
 
 
 def test_rows_read_are_those_that_the_trainer_asks_for(lab: Laboratory, monkeypatch: pytest.MonkeyPatch) -> None:

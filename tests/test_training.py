@@ -19,9 +19,11 @@ import torch
 from packaging.version import Version
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from scipy import stats
 
 from distillcse_kit.config import DistillationSettings, TrainingSettings
 from distillcse_kit.data.sentence_pairs import SentencePairs
+from distillcse_kit.encoder.loading import load_masked_lm
 from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation import score_pairs
@@ -169,6 +171,32 @@ def test_the_masked_lm_loss_trains_the_same_encoder(tiny: Path, corpus: Corpus) 
     assert parts["loss"].item() == pytest.approx((parts["contrastive"] + 0.1 * parts["masked_lm"]).item(), rel=1e-6)
     parts["masked_lm"].backward()
     assert trainee.encoder.model.embeddings.word_embeddings.weight.grad.abs().sum() > 0
+
+
+def test_the_masked_lm_loss_is_that_of_transformers_on_the_same_disguise(tiny: Path, corpus: Corpus) -> None:
+    """What the encoder reads is caught on its way in; transformers' own head and loss then score those inputs."""
+    trainee = Trainee(small(tiny, mlm_weight=0.1, mlm_share=0.5).training).eval()
+    batch = rows_and_batch(trainee, corpus, list(range(20)))
+    read: list[torch.Tensor] = []
+    trainee._words = lambda given, words=trainee._words: read.append(given["input_ids"]) or words(given)  # type: ignore[method-assign, misc]
+    share, seed = 0.5, torch.Generator().manual_seed(3)
+    found = trainee.masked_lm_loss(batch, share, seed)
+    ids, [inputs] = batch["input_ids"], read
+    draw = torch.rand(ids.shape, generator=torch.Generator().manual_seed(3))
+    special = torch.isin(ids, torch.tensor(trainee.encoder.tokenizer.all_special_ids))
+    hidden = (draw < share) & ~special
+    assert torch.equal(inputs[~hidden], ids[~hidden]), "only hidden words may be disguised"
+    assert not set(inputs[hidden].tolist()) & {*trainee.encoder.tokenizer.all_special_ids} - {
+        trainee.encoder.tokenizer.mask_token_id
+    }
+    unchanged, masked = inputs == ids, inputs == trainee.encoder.tokenizer.mask_token_id
+    for kind, mean in ((hidden & masked, 0.8), (hidden & unchanged, 0.1), (hidden & ~masked & ~unchanged, 0.1)):
+        assert stats.binomtest(int(kind.sum()), int(hidden.sum()), mean).pvalue > 1e-4 and kind.any()
+    labels = ids.where(hidden, -100)
+    plain = load_masked_lm(tiny).eval()
+    with torch.no_grad():
+        expected = plain(input_ids=inputs, attention_mask=batch["attention_mask"], labels=labels).loss
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("rows", [[4], [4, 9]])

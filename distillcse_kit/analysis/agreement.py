@@ -11,28 +11,31 @@ from torch import Tensor
 from distillcse_kit.analysis.logits import unit_ranks
 from distillcse_kit.config import DistillationSettings
 from distillcse_kit.errors import KitError
+from distillcse_kit.evaluation.pairs_of_runs import values_by_run
 from distillcse_kit.method.losses import distillation_loss
 from distillcse_kit.training.objective import shuffled
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Spearman x 100 between one student's cosines of sentence pairs and four other things.
+    """Spearman x 100 between the cosines that students give sentence pairs and four other things; S students.
 
     Attributes:
-        gold: with the gold scores, which says how good the student is.
-        own_teacher: with the teacher that it learned from.
-        other_teachers, other_students: with those of other seeds (mean). This shows what it learned beyond one seed.
+        gold: [S], with the gold scores, which says how good a student is.
+        own_teacher: [S], with the teacher that each learned from.
+        other_teachers, other_students: with those of other seeds, which shows what students learned beyond one seed.
+            Values as ``values_by_run`` gives them, since pairs share their students: their mean is the mean over all
+            pairs, and a t interval of them is that of the jackknife. One value alone if there are two students.
     """
 
-    gold: float
-    own_teacher: float
-    other_teachers: float
-    other_students: float
+    gold: list[float]
+    own_teacher: list[float]
+    other_teachers: list[float]
+    other_students: list[float]
 
 
-def agreements(students: np.ndarray, teachers: np.ndarray, gold: np.ndarray) -> list[Agreement]:
-    """Table 8 of the paper: one row for each student.
+def agreements(students: np.ndarray, teachers: np.ndarray, gold: np.ndarray) -> Agreement:
+    """Table 8 of the paper.
 
     A student that copies its teacher's noise agrees with its own teacher far better than with the others. A student
     that learned what the teachers share agrees with all of them, and with other students.
@@ -48,20 +51,15 @@ def agreements(students: np.ndarray, teachers: np.ndarray, gold: np.ndarray) -> 
         raise KitError("Give students and teachers the cosines of the same pairs, [students, pairs] each.")
     if len(students) < 2:
         raise KitError("A single student has no others to agree with; train at least two, each with its own teacher.")
-    count = len(students)
     of_students, of_teachers = unit_ranks(students), unit_ranks(teachers)
     with_gold = 100 * of_students @ unit_ranks(np.asarray(gold, dtype=np.float64)[None])[0]
     with_teachers, with_students = 100 * of_students @ of_teachers.T, 100 * of_students @ of_students.T
-    own = with_teachers.diagonal()
-    return [
-        Agreement(
-            float(with_gold[s]),
-            float(own[s]),
-            float((with_teachers[s].sum() - own[s]) / (count - 1)),
-            float((with_students[s].sum() - with_students[s, s]) / (count - 1)),
-        )
-        for s in range(count)
-    ]
+    return Agreement(
+        with_gold.tolist(),
+        with_teachers.diagonal().tolist(),
+        values_by_run(with_teachers),
+        values_by_run(with_students),
+    )
 
 
 @dataclass(frozen=True)

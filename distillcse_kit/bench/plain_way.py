@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from transformers import AutoModel, PreTrainedModel
 
 from distillcse_kit.config import DistillationSettings, TrainingSettings
+from distillcse_kit.encoder.head import TrainingHead
 from distillcse_kit.encoder.loading import MICRO, quietly
-from distillcse_kit.encoder.sentence_encoder import TrainingHead
 from distillcse_kit.method.losses import contrastive_loss, cosine_matrix, distillation_loss
 from distillcse_kit.method.shuffling import group_p_shuffle, number_of_groups
 

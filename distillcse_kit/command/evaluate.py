@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{task:<28}{len(of_task):>7}{scores[task]:>9.2f}", flush=True)
     result: dict[str, Any] = {
         "model": arguments.model,
-        "pooling": encoder.pooling,
+        "pooling": encoder.pooling if getattr(encoder, "head", None) is None else f"{encoder.pooling}, then its head",
         "split": arguments.split,
         "spearman": {task: json_number(score) for task, score in scores.items()},
     }

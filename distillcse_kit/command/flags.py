@@ -172,18 +172,36 @@ def add_column(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_pairs(parser: argparse.ArgumentParser) -> None:
+    """Add --positive and --hard-negative."""
+    parser.add_argument(
+        "--positive",
+        metavar="NAME",
+        help="column or JSON key with a sentence of the same meaning for each row: SimCSE's supervised mode "
+        "(default: off, each sentence is its own positive)",
+    )
+    parser.add_argument(
+        "--hard-negative",
+        metavar="NAME",
+        help="column or JSON key with a similar sentence of another meaning for each row; needs --positive "
+        "(default: off)",
+    )
+
+
 def add_training(parser: argparse.ArgumentParser, runs: str) -> None:
     """Add the flags of the commands that train; ``runs`` is the profile's number of seeds, an attribute of it."""
     add_profile(parser, "laptop")
     parser.add_argument(
         "--preset",
         metavar="NAME",
-        help="use these settings instead of the profile's: paper, authors-code, or strong-teacher, which is for one "
-        "encoder much better than the base (default: off)",
+        help="use these settings instead of the profile's: paper or authors-code, which take the paper's learning rate "
+        "for the --base (BERT or RoBERTa, base or large) and refuse another base without --learning-rate; or "
+        "strong-teacher, which is for one encoder much better than the base (default: off)",
     )
     add_data(parser)
     add_store(parser)
     add_column(parser)
+    add_pairs(parser)
     parser.add_argument(
         "--sentences",
         metavar="INT",

@@ -36,11 +36,12 @@ def laboratory_of(arguments: argparse.Namespace) -> Laboratory:
     changes = {} if arguments.sentences is None else {"sentences": arguments.sentences}
     profile = with_changes(profile, training=recipe.training, distillation=recipe.distillation, **changes)
     lab = Laboratory(profile, data_folder(arguments), arguments.corpus, None, arguments.store, arguments.device)
-    if arguments.column:
+    columns = {name: vars(arguments)[name] for name in ("column", "positive", "hard_negative") if vars(arguments)[name]}
+    if columns:
         if not arguments.corpus:
-            raise KitError("--column names a column of a corpus; name the corpus as well, with --corpus.")
-        dataset = load_corpus(arguments.corpus, limit=profile.sentences, column=arguments.column, store=lab.store)
-        lab.corpus = Corpus.of(dataset)
+            flag = next(iter(columns)).replace("_", "-")
+            raise KitError(f"--{flag} names a column of a corpus; name the corpus as well, with --corpus.")
+        lab.corpus = Corpus.of(load_corpus(arguments.corpus, limit=profile.sentences, store=lab.store, **columns))
     if arguments.dev:
         lab.dev = load_sts(arguments.dev, split="dev")
     return lab

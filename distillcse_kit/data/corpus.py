@@ -37,10 +37,13 @@ def load_corpus(
     column: str | None = None,
     split: str = "train",
     store: Store | None = None,
+    positive: str | None = None,
+    hard_negative: str | None = None,
 ) -> Dataset:
     """Load training sentences. Blank ones are skipped, and white space around a sentence is removed.
 
-    **When to use it.** Whenever you train: teachers and students see sentences only, no labels.
+    **When to use it.** Whenever you train: teachers and students see sentences only, no labels. With ``positive``, they
+    see pairs, as in SimCSE's supervised mode.
 
     **Sources.** A file may also be compressed as .gz, .xz, .bz2 or .zst.
 
@@ -71,13 +74,17 @@ def load_corpus(
         split: the split of a hub dataset, a folder or a ``DatasetDict``. Single files have no splits.
         store: keeps the sentences in a memory-mapped file, which every call writes again. With None, or a store that
             the user may only read, they stay in memory, and every process that receives the dataset gets a copy.
+        positive: the column, or key, with a sentence of the same meaning for each row; None has none.
+        hard_negative: the column, or key, with a similar sentence of another meaning for each row; None has none.
 
     Returns:
-        A dataset with one column, ``sentence``. Loading files writes nothing to the hub's cache.
+        A dataset with the column ``sentence``, and ``positive`` and ``hard_negative`` where they were asked for.
+        Loading files writes nothing to the hub's cache.
 
     Raises:
         KitError: the source is missing, damaged, binary, not UTF-8, malformed, ambiguous or out of reach, or has fewer
-            than two sentences; or the store's disk is full.
+            than two sentences; a row has only some of its sentences; a column is named twice, or a hard negative
+            without a positive; or the store's disk is full.
 
     Reference:
         The paper trains on one million sentences of the English Wikipedia (``princeton-nlp/datasets-for-simcse``).
@@ -95,27 +102,50 @@ def load_corpus(
             f"limit is {limit}, but contrastive learning needs at least two sentences; give 2 or more "
             f"(--sentences of teach, distill and pretrain)."
         )
+    if hard_negative is not None and positive is None:
+        raise KitError(
+            f"The hard negatives of the column {hard_negative} need positives beside them; name their column as well "
+            "(--positive)."
+        )
+    named = [name for name in (column, positive, hard_negative) if name is not None]
+    if twice := next((name for name in named if named.count(name) > 1), None):
+        raise KitError(f"The column {twice} is named twice; name another one for each part of a pair.")
+    read, origin = _reader(source, limit, split)
+    columns = {"sentence": read(column)}
+    if positive is not None:
+        columns["positive"] = read(positive)
+    if hard_negative is not None:
+        columns["hard_negative"] = read(hard_negative)
+    return _dataset(columns, limit, origin, store)
+
+
+def _reader(
+    source: str | Path | Dataset | Iterable[str], limit: int | None, split: str
+) -> tuple[Callable[[str | None], Iterable[str]], str]:
+    """What reads a column of the source, blank sentences included, and what the source is called."""
     if not isinstance(source, (str, Path)):
-        return _dataset(_given(source, column, split), limit, f"The {type(source).__name__} given as corpus", store)
+        origin = f"The {type(source).__name__} given as corpus"
+        return lambda column: _given(source, column, split), origin
     if source == "builtin":
-        return _dataset(_builtin(limit, column), limit, "builtin", store)
+        return lambda column: _builtin(limit, column), "builtin"
     path = Path(source).expanduser()
+    if path.is_dir():
+        return lambda column: folder_sentences(path, column, split), str(path)
     if path.exists():
-        sentences = folder_sentences(path, column, split) if path.is_dir() else file_sentences(path, column)
-        return _dataset(sentences, limit, str(path), store)
+        return lambda column: file_sentences(path, column), str(path)
     if isinstance(source, Path) or looks_like_path(source):
         raise KitError(f"{source}: there is no such file or folder; check the path given as corpus.")
-    return _dataset(hub_sentences(source, split, column), limit, f"{source} (split {split})", store)
+    return lambda column: hub_sentences(source, split, column), f"{source} (split {split})"
 
 
-def corpus_fingerprint(dataset: Dataset) -> str:
-    """First 16 hexadecimal digits of the SHA-256 of the column ``sentence``.
+def corpus_fingerprint(dataset: Dataset, column: str = "sentence") -> str:
+    """First 16 hexadecimal digits of the SHA-256 of a column.
 
     It depends on the sentences and their order, not on where they came from.
     """
     digest = hashlib.sha256()
     for batch in dataset.iter(batch_size=10_000):
-        _feed(digest.update, batch["sentence"])
+        _feed(digest.update, batch[column])
     return digest.hexdigest()[:16]
 
 
@@ -126,30 +156,51 @@ def _feed(update: Callable[[bytes], None], sentences: Iterable[str]) -> None:
         update(encoded)
 
 
-def _dataset(sentences: Iterable[str], limit: int | None, origin: str, store: Store | None) -> Dataset:
+def _dataset(columns: dict[str, Iterable[str]], limit: int | None, origin: str, store: Store | None) -> Dataset:
     from datasets import Dataset
     from datasets.table import InMemoryTable
 
-    stripped = (sentence.strip() for sentence in sentences)
-    kept = islice((sentence for sentence in stripped if sentence), limit)
+    rows = islice(_complete_rows(columns, origin), limit)
     digest = hashlib.sha256()
-    batches = _batches(kept, origin, digest.update)
+    if len(columns) > 1:  # so that no plain corpus has the name of one of pairs
+        digest.update(repr(list(columns)).encode())
+    batches = _batches(rows, list(columns), origin, digest.update)
     if store is not None and store.may_write("corpora"):
-        table = _mapped(batches, store, digest.hexdigest)
+        table = _mapped(batches, list(columns), store, digest.hexdigest)
     else:
         table = InMemoryTable.from_batches(batches)
     # Without a fingerprint, datasets makes one by pickling the whole table: half a gigabyte for a million sentences.
     return Dataset(table, fingerprint=digest.hexdigest()[:16])
 
 
-def _batches(sentences: Iterator[str], origin: str, update: Callable[[bytes], None]) -> Iterator[RecordBatch]:
+def _complete_rows(columns: dict[str, Iterable[str]], origin: str) -> Iterator[tuple[str, ...]]:
+    """Rows without white space around their sentences. Rows without any sentence are left out."""
+    for number, row in enumerate(zip(*columns.values(), strict=True), start=1):
+        stripped = tuple(sentence.strip() for sentence in row)
+        if all(stripped):
+            yield stripped
+        elif any(stripped):
+            missing = list(columns)[stripped.index("")].replace("_", " ")
+            raise KitError(
+                f"{origin}, row {number}: the {missing} beside {next(filter(None, stripped))[:40]!r} is blank; write "
+                "it, or remove the row."
+            )
+
+
+def _batches(
+    rows: Iterator[tuple[str, ...]], names: list[str], origin: str, update: Callable[[bytes], None]
+) -> Iterator[RecordBatch]:
     import pyarrow as pa
 
     count = 0
-    while chunk := list(islice(sentences, _CHUNK)):
+    while chunk := list(islice(rows, _CHUNK)):
         count += len(chunk)
-        _feed(update, chunk)
-        yield pa.record_batch({"sentence": pa.array(chunk, type=pa.string())})
+        columns = list(zip(*chunk, strict=True))
+        for column in columns:
+            _feed(update, column)
+        yield pa.record_batch(
+            {name: pa.array(column, type=pa.string()) for name, column in zip(names, columns, strict=True)}
+        )
     if count == 0:
         raise KitError(f"{origin}: no sentence in it, it is empty; give a corpus with one sentence per line or row.")
     if count == 1:
@@ -158,13 +209,15 @@ def _batches(sentences: Iterator[str], origin: str, update: Callable[[bytes], No
         )
 
 
-def _mapped(batches: Iterator[RecordBatch], store: Store, digest: Callable[[], str]) -> MemoryMappedTable:
+def _mapped(
+    batches: Iterator[RecordBatch], names: list[str], store: Store, digest: Callable[[], str]
+) -> MemoryMappedTable:
     """Write the batches to a file named after their digest: any process that opens it by name gets the same batches."""
     import pyarrow as pa
     from datasets.table import MemoryMappedTable
 
     nameless = store.path("corpora", uuid4().hex, ".arrow")  # the digest is known only after the last batch
-    schema = pa.schema({"sentence": pa.string()})
+    schema = pa.schema({name: pa.string() for name in names})
     with (
         new_file(nameless) as temporary,
         pa.OSFile(str(temporary), "wb") as file,

@@ -151,8 +151,10 @@ def _record_sentences(path: Path, column: str | None) -> Iterator[str]:
             if picked not in record:
                 raise KitError(f"{path}, {where}: the object has no key {picked}; give every object that key.")
             sentence = record[picked]
+        elif column is not None and record is not None:
+            raise KitError(f"{path}, {where}: a string has no key {column}; give an object with that key.")
         if sentence is None:
-            continue
+            sentence = ""
         if not isinstance(sentence, str):
             raise KitError(f"{path}, {where}: {json.dumps(sentence)[:40]} is not a string; give a sentence in quotes.")
         yield sentence

@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from distillcse_kit.data.reading import one_line
 from distillcse_kit.encoder.architectures import require_known
+from distillcse_kit.encoder.head import FOLDER as HEAD
 from distillcse_kit.encoder.hub import hub_folder
 from distillcse_kit.encoder.makers_way import module_folders
 from distillcse_kit.errors import KitError
@@ -119,7 +120,8 @@ def model_files(source: str | Path) -> list[Path]:
         return []
     if (path / "distillcse.json").is_file() or not (path / "modules.json").is_file():
         inside = [file for file in path.iterdir() if any(fnmatch(file.name, pattern) for pattern in _OWN_FILES)]
-        return sorted(file for file in (*inside, path / "1_Pooling" / "config.json") if file.is_file())
+        modules = (path / "1_Pooling" / "config.json", *(path / HEAD).glob("*"))
+        return sorted(file for file in (*inside, *modules) if file.is_file())
     return sorted(file for folder in module_folders(path) for file in folder.iterdir() if file.suffix in _FILES)
 
 

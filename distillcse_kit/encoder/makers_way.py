@@ -34,6 +34,7 @@ _TRANSFORMER_SETTINGS = tuple(
     for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
 _USUAL = (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
+_WITH_HEAD = (["Transformer", "Pooling", "Dense"], ["Transformer", "Pooling", "Dense", "Normalize"])
 _TOKEN_STATES = {"method": "forward", "method_output_name": "last_hidden_state"}
 
 
@@ -45,6 +46,7 @@ class MakersWay:
         pooling: how token states become a sentence embedding; "cls" where the folder says nothing, as in SimCSE.
         normalised: whether embeddings are scaled to length 1.
         max_tokens: the longest input in word pieces; None where only the model's positions limit it.
+        head: whether the kit's training head comes after the pooling.
         beyond: what the kit's own encoder does not do, in words such as "max pooling"; empty if it does everything.
     """
 
@@ -52,6 +54,7 @@ class MakersWay:
     normalised: bool = False
     max_tokens: int | None = None
     beyond: str = ""
+    head: bool = False
 
 
 def makers_way(folder: Path) -> MakersWay:
@@ -64,9 +67,12 @@ def makers_way(folder: Path) -> MakersWay:
     kinds = [_kind(module, folder) for module in modules]
     own = _read(folder / "distillcse.json", {})
     limit = _transformer_settings(folder).get("max_seq_length")
-    if own and kinds in ([], *_USUAL):
+    head = bool(own.get("head"))
+    if head and "Dense" not in kinds:
+        raise KitError(f"{folder} keeps a head, which its modules.json does not name; get the model's files again.")
+    if own and kinds in (_WITH_HEAD if head else ([], *_USUAL)):
         choose("pooling", own["pooling"], POOLINGS)
-        return MakersWay(own["pooling"], own.get("normalised", False), limit)
+        return MakersWay(own["pooling"], own.get("normalised", False), limit, head=head)
     if not modules:
         return MakersWay(*_pooling(folder / "1_Pooling")[:1])
     if reason := _unusual(kinds, modules) or _prompt(folder) or _transformer(folder):

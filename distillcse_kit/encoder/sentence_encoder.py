@@ -1,4 +1,4 @@
-"""A sentence encoder: any Hugging Face encoder, a pooler, and a head that exists in training only.
+"""A sentence encoder: any Hugging Face encoder and a pooler; a head only where the model was trained to keep it.
 
 Loads from a folder, a hub name, or "micro" (the encoder that ships with the kit); saves a folder that
 ``sentence_transformers.SentenceTransformer`` loads with the same pooling.
@@ -25,6 +25,7 @@ from distillcse_kit.encoder.architectures import FLOAT32_ONLY, positions, requir
 from distillcse_kit.encoder.devices import chosen_device, use_bfloat16
 from distillcse_kit.encoder.dropout_rates import set_dropout
 from distillcse_kit.encoder.export import plain_pooler, sentence_transformers_files
+from distillcse_kit.encoder.head import load_head, save_head
 from distillcse_kit.encoder.loading import model_folder, one_sentence, quietly, require_complete, require_safe_weights
 from distillcse_kit.encoder.makers_way import makers_way
 from distillcse_kit.encoder.pooling import pool
@@ -35,25 +36,8 @@ from distillcse_kit.progress import progress_bar
 from distillcse_kit.whole_files import new_folder
 
 
-class TrainingHead(nn.Sequential):
-    """SimCSE's Linear + tanh over the [CLS] state, [N, d] -> [N, d]: used in training, dropped at evaluation.
-
-    Args:
-        width: d.
-        generator: draws the weights, on the CPU; None takes torch's global one. A seed gives the same weights in both.
-    """
-
-    def __init__(self, width: int, generator: torch.Generator | None = None) -> None:
-        linear = nn.utils.skip_init(nn.Linear, width, width)
-        # nn.Linear would draw its own start first; draw as many numbers, so that a seed keeps giving the same head.
-        torch.rand(width * width + width, generator=generator)
-        nn.init.normal_(linear.weight, std=0.02, generator=generator)
-        nn.init.zeros_(linear.bias)
-        super().__init__(linear, nn.Tanh())
-
-
 class SentenceEncoder(nn.Module):
-    """A sentence encoder: tokenizer, transformer and pooler, without any head.
+    """A sentence encoder: tokenizer, transformer and pooler, without a training head unless the model keeps it.
 
         h = pool(transformer(tokens(sentence)))        sim(a, b) = cos(h_a, h_b)
 
@@ -79,6 +63,7 @@ class SentenceEncoder(nn.Module):
         fast: take the faster ways of the package ``fast``. The embeddings are the same, to rounding.
         normalised: whether ``encode`` always scales embeddings to length 1, as the model's maker wants.
         makers_limit: the longest input in word pieces, where the maker's files give one.
+        head: what is computed from the pooled states, in models trained with ``keep_head``; None in all others.
 
     Example:
         >>> from distillcse_kit import SentenceEncoder
@@ -101,6 +86,7 @@ class SentenceEncoder(nn.Module):
         self.fast = fast
         self.normalised = False
         self.makers_limit: int | None = None
+        self.head: nn.Module | None = None
 
     @classmethod
     def load(
@@ -117,7 +103,7 @@ class SentenceEncoder(nn.Module):
             source: "micro", a folder with config.json, a tokenizer and safetensors, or a hub name ("owner/model", or
                 "owner/model@revision").
             pooling: None does what the model's files say (as this kit and sentence-transformers write them), and takes
-                "cls" where they say nothing. A name takes the transformer alone, with this pooling.
+                "cls" where they say nothing. A name takes the transformer alone, with this pooling and no head.
             fast: False computes with transformers' own forward pass, without threads.
             device: where it computes: "cpu", "cuda", "mps", or "auto", as in ``encoder.devices.chosen_device``.
             dropout: of all its layers, in training mode, in [0, 1); None keeps what its config says.
@@ -157,6 +143,7 @@ class SentenceEncoder(nn.Module):
         encoder = cls(model, tokenizer, pooling or way.pooling, name=str(source), fast=fast)
         encoder.normalised = way.normalised and pooling is None
         encoder.makers_limit = way.max_tokens
+        encoder.head = load_head(folder, encoder.width) if way.head and pooling is None else None
         return encoder.to(place)
 
     @property
@@ -177,15 +164,20 @@ class SentenceEncoder(nn.Module):
 
     def fingerprint(self) -> str:
         """A hash of all weights, the pooling and the tokenizer: two encoders with the same hash are the same."""
+        weights = self.model.state_dict() | ({} if self.head is None else self.head.state_dict(prefix="head."))
         digest = hashlib.sha256(f"{self.pooling} {self.max_tokens}".encode())
         digest.update(tokenizer_rules(self.tokenizer).encode())
-        for name, weight in sorted(self.model.state_dict().items()):
+        for name, weight in sorted(weights.items()):
             digest.update(name.encode())
             digest.update(weight.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Token ids and attention mask [N, L] -> embeddings [N, d] with gradient, without a head."""
+        """Token ids and attention mask [N, L] -> embeddings [N, d] with gradient."""
+        pooled = self._pooled(batch)
+        return pooled if self.head is None else self.head(pooled)
+
+    def _pooled(self, batch: Mapping[str, Tensor]) -> Tensor:
         if self.model.config.model_type in FLOAT32_ONLY:
             with torch.autocast(self.device.type, enabled=False):
                 states = self.model(**batch, output_hidden_states=True).hidden_states
@@ -219,7 +211,7 @@ class SentenceEncoder(nn.Module):
         show_progress_bar: bool | None = None,
         precision: Precision = "float32",
     ) -> np.ndarray:
-        """Embed sentences: in evaluation mode, without a head, not cut at the length of training.
+        """Embed sentences: in evaluation mode, not cut at the length of training.
 
         Args:
             sentences: n texts.
@@ -287,7 +279,9 @@ class SentenceEncoder(nn.Module):
             weights = self.model.state_dict() | plain_pooler(self.model.config)
             self.model.save_pretrained(folder, state_dict=weights)
             self.tokenizer.save_pretrained(folder)
-        about = self.pooling, self.width, self.max_tokens, self.normalised
+        if self.head is not None:
+            save_head(self.head, folder)
+        about = self.pooling, self.width, self.max_tokens, self.normalised, self.head is not None
         for name, content in sentence_transformers_files(*about).items():
             file = folder / name
             file.parent.mkdir(exist_ok=True)

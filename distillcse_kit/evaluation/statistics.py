@@ -88,7 +88,7 @@ def verdict(difference: SeedInterval, what: str, than: str) -> str:
     """
     direction = f"{abs(difference.mean):.2f} {'lower' if difference.mean < 0 else 'higher'} than {than}"
     if math.isnan(difference.half_width):
-        return f"{what} is {direction}, but one seed cannot show a difference."
+        return f"{what} is {direction}, but a single value cannot show a difference."
     interval = f"[{difference.low:+.2f}, {difference.high:+.2f}]"
     if difference.low > 0 or difference.high < 0:
         return f"{what} is {direction} {interval}: significant at 5%, {difference.n} seeds."

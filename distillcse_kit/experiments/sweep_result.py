@@ -19,8 +19,8 @@ from distillcse_kit.experiments.sweep_design import AVERAGE, Curve, Sweep, Table
 from distillcse_kit.experiments.sweeps import sweep_named
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.store import key_of, read_json
+from distillcse_kit.training.model_names import encoder_name
 from distillcse_kit.training.named_recipes import teacher as simcse_teacher
-from distillcse_kit.training.recipe import encoder_name
 from distillcse_kit.versions import versions
 
 SHIPPED = RESULTS / "sweeps"

@@ -36,19 +36,15 @@ def table_5(lab: Laboratory) -> Table:
 
 
 def table_8(lab: Laboratory) -> Table:
-    """Whom does a student agree with on the dev pairs? Spearman x 100; columns as in the paper."""
+    """Whom does a student agree with on the dev pairs? Spearman x 100; columns as in the paper, values as in
+    ``Agreement``."""
     teachers = lab.teachers()[: lab.profile.seeds]
     taught_by = np.stack([lab.pair_cosines(run, "dev") for run in teachers])
     found = {}
     for row, method in (("not shuffled", "vanilla"), ("shuffled", "group_p")):
         cosines = np.stack([lab.pair_cosines(run, "dev") for run in lab.students(method)])
         agree = agreements(cosines, taught_by, np.array(lab.dev.score))
-        found[row] = {
-            "gold": [one.gold for one in agree],
-            "own teacher": [one.own_teacher for one in agree],
-            "other teachers": [one.other_teachers for one in agree],
-            "other students": [one.other_students for one in agree],
-        }
+        found[row] = {name.replace("_", " "): values for name, values in vars(agree).items()}
     return found
 
 

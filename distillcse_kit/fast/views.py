@@ -1,11 +1,11 @@
-"""The two views of a batch: the same sentences under two dropout masks, each view computed in a thread of its own.
+"""The views of a batch, each computed in a thread of its own: sentences twice under two dropout masks, or pairs.
 
 Measured with ``threads``: 1.05 of a training step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -35,11 +35,30 @@ def two_views(model: nn.Module, batch: Batch, generator: torch.Generator | None 
     if not has_cheap_dropout(model):
         both = model({key: torch.cat([value, value]) for key, value in batch.items()})
         return both.chunk(2)  # type: ignore[return-value]
-    kind = next(iter(batch.values())).device.type
+    return views_of(model, [batch, batch], generator)  # type: ignore[return-value]
+
+
+def views_of(
+    model: nn.Module, batches: Sequence[Batch], generator: torch.Generator | None = None
+) -> tuple[Tensor, ...]:
+    """``model(batch)`` of each batch, with gradient and with dropout masks of its own: for pairs and hard negatives.
+
+    Args:
+        model, generator: as for ``two_views``.
+        batches: their widths may differ.
+
+    Returns:
+        [N, d] for each batch.
+    """
+    if not has_cheap_dropout(model):
+        return tuple(model(batch) for batch in batches)
+    kind = next(iter(batches[0].values())).device.type
     precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-    seeds = torch.randint(2**63 - 1, (2,), generator=generator).tolist()
-    passes = [partial(_one_view, model, batch, seed, kind, precision) for seed in seeds]
-    return _Both.apply(passes, *(weight for weight in model.parameters() if weight.requires_grad))
+    seeds = torch.randint(2**63 - 1, (len(batches),), generator=generator).tolist()
+    passes = [
+        partial(_one_view, model, batch, seed, kind, precision) for batch, seed in zip(batches, seeds, strict=True)
+    ]
+    return _SideBySide.apply(passes, *(weight for weight in model.parameters() if weight.requires_grad))
 
 
 def _one_view(model: nn.Module, batch: Batch, seed: int, kind: str, precision: torch.dtype | None) -> Tensor:
@@ -48,8 +67,8 @@ def _one_view(model: nn.Module, batch: Batch, seed: int, kind: str, precision: t
         return model(batch)
 
 
-class _Both(torch.autograd.Function):
-    """Two passes side by side, forward and then backward."""
+class _SideBySide(torch.autograd.Function):
+    """Passes side by side, forward and then backward."""
 
     @staticmethod
     def forward(ctx: Any, passes: list[Callable[[], Tensor]], *weights: Tensor) -> tuple[Tensor, ...]:
@@ -63,6 +82,11 @@ class _Both(torch.autograd.Function):
             partial(torch.autograd.grad, view, ctx.weights, gradient, allow_unused=True)
             for view, gradient in zip(ctx.views, gradients, strict=True)
         ]
-        first, second = in_threads(works)
-        # Always in this order, because sums of floats depend on it. Not in place: two weights may share one gradient.
-        return None, *(a if b is None else b if a is None else a + b for a, b in zip(first, second, strict=True))
+        found = list(in_threads(works))
+        return None, *(_sum(parts) for parts in zip(*found, strict=True))
+
+
+def _sum(gradients: Sequence[Tensor | None]) -> Tensor | None:
+    """Always in this order, because sums of floats depend on it. Not in place: two weights may share one gradient."""
+    known = [gradient for gradient in gradients if gradient is not None]
+    return sum(known[1:], start=known[0]) if known else None

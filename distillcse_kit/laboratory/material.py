@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from distillcse_kit.config import Profile, profile_named, with_changes
+from distillcse_kit.config import Profile, profile_named, with_base, with_changes
 from distillcse_kit.data.corpus import load_corpus
 from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.data.sts import available_tasks, load_sts
@@ -46,7 +46,7 @@ class Material:
     ) -> None:
         self.profile = profile_named(profile) if isinstance(profile, str) else profile
         if base:
-            self.profile = with_changes(self.profile, training=with_changes(self.profile.training, base=base))
+            self.profile = with_changes(self.profile, training=with_base(self.profile.training, base))
         self.data_dir = Path(data_dir) if data_dir else None
         # "" means none, but an empty Dataset is a mistake that must show.
         self.corpus_source = None if isinstance(corpus, str) and not corpus else corpus
@@ -109,7 +109,7 @@ class Material:
         return {
             "profile": self.profile.name,
             "base": self.profile.training.base,
-            "corpus": {"sentences": len(self.corpus), "fingerprint": self.corpus.fingerprint},
+            "corpus": {"sentences": len(self.corpus), "fingerprint": self.corpus.identity},
             "dev": self.dev.name,
             "tests": {task: len(pairs) for task, pairs in self.tests.items()},
             "teachers": self.profile.teachers,

@@ -1,4 +1,4 @@
 """The paper's equations as functions: losses, shuffling, and the averaging of teachers.
 
-Two alternatives stand beside them: the group mean, which is the kit's own, and the ranking hinge of the authors' code.
+Two alternatives stand beside them: the group mean, which is the kit's own, and a ranking hinge after the authors' code.
 """

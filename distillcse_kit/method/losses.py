@@ -43,27 +43,34 @@ def off_diagonal(matrix: Tensor) -> Tensor:
     return matrix.flatten()[1:].view(n - 1, n + 1)[:, :-1].reshape(n, n - 1)
 
 
-def contrastive_loss(view_a: Tensor, view_b: Tensor, temperature: float = 0.05) -> Tensor:
+def contrastive_loss(
+    view_a: Tensor, view_b: Tensor, temperature: float = 0.05, hard_negatives: Tensor | None = None
+) -> Tensor:
     """SimCSE's loss: a sentence must find its own other view among those of the whole batch. Mean over the batch.
 
         l_cl = -1/N sum_i log( exp(sim(a_i, b_i) / tau) / sum_j exp(sim(a_i, b_j) / tau) ),   sim = cosine
 
-    ===========  =======  ======================================================
-    Input        Shape    Meaning
-    ===========  =======  ======================================================
-    view_a       [N, d]   embeddings of N sentences under one dropout mask
-    view_b       [N, d]   the same sentences, in the same order, under another
-    temperature  scalar   tau, above 0; 0.05 in the paper
-    ===========  =======  ======================================================
+    With hard negatives c, as in SimCSE's supervised mode, the sum is over sum_j exp(sim(a_i, b_j) / tau) +
+    exp(sim(a_i, c_j) / tau): all positives and all hard negatives of the batch.
+
+    ==============  =======  ======================================================
+    Input           Shape    Meaning
+    ==============  =======  ======================================================
+    view_a          [N, d]   embeddings of N sentences under one dropout mask
+    view_b          [N, d]   the same sentences, in the same order, under another; or a positive for each
+    temperature     scalar   tau, above 0; 0.05 in the paper
+    hard_negatives  [N, d]   c, one for each sentence; None has none, as in the paper
+    ==============  =======  ======================================================
 
     When to use it: to train a teacher from plain sentences; with ``distillation_loss``, to train a student (Eq 3).
     The other sentences of the batch are the negatives, so larger batches make the task harder. It equals
     sentence-transformers' ``MultipleNegativesRankingLoss`` with scale 1 / tau.
 
-    Reference: Xu et al., DistillCSE (Findings of EMNLP 2023), Eq 1; Gao et al., SimCSE (EMNLP 2021).
+    Reference: Xu et al., DistillCSE (Findings of EMNLP 2023), Eq 1; Gao et al., SimCSE (EMNLP 2021), Eq 1 and 5.
 
     Returns:
-        Scalar, in nats; 0 for N = 1. ln N - l_cl is a lower bound of the mutual information of the two views.
+        Scalar, in nats; 0 for N = 1 without hard negatives. ln N - l_cl is a lower bound of the mutual information of
+        the two views.
 
     Raises:
         KitError: the views differ in shape, or the temperature is not positive.
@@ -78,12 +85,15 @@ def contrastive_loss(view_a: Tensor, view_b: Tensor, temperature: float = 0.05) 
         1.5729
     """
     require_positive(temperature=temperature)
-    if view_a.shape != view_b.shape:
-        raise KitError(
-            f"The two views have shapes {list(view_a.shape)} and {list(view_b.shape)}; encode the same batch twice."
-        )
+    for other in (view_b, view_a if hard_negatives is None else hard_negatives):
+        if view_a.shape != other.shape:
+            raise KitError(
+                f"The two views have shapes {list(view_a.shape)} and {list(other.shape)}; encode the same batch twice, "
+                "or as many positives and hard negatives as sentences."
+            )
     with one_thread(view_a):
-        logits = cosine_matrix(view_a, view_b) / temperature
+        candidates = view_b if hard_negatives is None else torch.cat([view_b, hard_negatives])
+        logits = cosine_matrix(view_a, candidates) / temperature
         return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
 
 
@@ -171,11 +181,18 @@ def ranking_hinge_loss(
     pairs_per_row: int = 16,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """An alternative to distillation, in the authors' code only: learn just the order that the teacher is sure of.
+    """An alternative to distillation, after the authors' code: learn just the order that the teacher is sure of.
 
-    Per row i, pairs (j, k) are drawn uniformly; a pair counts where the teacher's probabilities differ by a margin:
+    Per row i, ordered pairs (j, k) of other sentences are drawn uniformly, with replacement. A pair counts where the
+    teacher gives j a larger probability than k, by more than a margin; the rest are left out:
 
         l = mean over counted pairs of max(0, student_margin - (s_ij - s_ik)),   counted: q_ij - q_ik > teacher_margin
+
+    The mean is over the counted pairs of the whole batch, so that a row where the teacher is unsure counts for less.
+
+    This follows a description of the authors' objective, "a hinge on sampled pairs whose teacher probabilities differ
+    by a margin", and not their code, which has no licence. How pairs are drawn and averaged, the margin of the student
+    and all defaults are the kit's own. So its numbers cannot be compared with theirs; the paper reports none.
 
     Args:
         student_cosines, teacher_cosines: [N, N]; the diagonals are not read.

@@ -24,7 +24,7 @@ PAPER = PALETTE[1]
 
 @styled()
 def draw_published(ax: Axes, rows: Sequence[str], numbers: Mapping[str, float]) -> None:
-    """The paper's numbers, one run each, in the order of our rows. A row that the paper does not have stays empty."""
+    """The paper's numbers, without a spread, in the order of our rows. A row that the paper lacks stays empty."""
     known = [(place, numbers[row]) for place, row in enumerate(rows) if row in numbers]
     ax.plot([number for _, number in known], [place for place, _ in known], "s", color=PAPER, markersize=7)
     for place, number in known:
@@ -89,7 +89,7 @@ def sweep_figure(result: SweepResult) -> Figure:
         column = next(iter(published.values()))[0]
         draw_published(axes[-1], rows, {row: number for row, (_, number) in published.items()})
         axes[-1].set_title("the paper: " + {"average": "seven-task average", "dev": "STS-B dev"}[column])
-        axes[-1].set_xlabel("BERT-base, one run each")
+        axes[-1].set_xlabel("BERT-base, no spread given")
     figure.suptitle(sweep.title, x=0.01, ha="left", fontweight="bold")
     return figure
 

@@ -134,7 +134,9 @@ class Trainer:
         if self.own_dropout:
             use_cheap_dropout(self.trainee.encoder.model)
         self.dev_encoder = DevEncoder(self.trainee.encoder, self.settings)
-        self.text = tokenized(store, self.trainee.encoder, corpus)
+        self.text, *self.partners = (
+            tokenized(store, self.trainee.encoder, column) for column in (corpus, *corpus.partners)
+        )
         parameters = [parameter for parameter in self.trainee.parameters() if parameter.requires_grad]
         fused = has_fused_optimiser(self.device)
         self.optimiser = torch.optim.AdamW(parameters, lr=self.settings.learning_rate, weight_decay=0.0, fused=fused)
@@ -161,12 +163,12 @@ class Trainer:
         with self._torchs_dropout():
             self._fit(label, on_step)
         encoder = self.trainee.encoder
-        encoder.model.load_state_dict(self.best)
+        encoder.load_state_dict(self.best)
         return encoder.cpu()
 
     def _warn_of_one_view(self) -> None:
-        """Warn if two passes over the first sentences agree, unless this run compares no views."""
-        if self.recipe.distillation is not None and self.recipe.distillation.distil_only:
+        """Warn if two passes over the first sentences agree, unless this run compares no views or reads pairs."""
+        if self.partners or (self.recipe.distillation is not None and self.recipe.distillation.distil_only):
             return
         batch = self.trainee.encoder.pad(self.text.rows(range(min(8, len(self.corpus))), self.settings.max_tokens))
         self.trainee.train()
@@ -205,15 +207,20 @@ class Trainer:
                     on_step(self._progress(step, losses))
 
     def _step(self, step: int, rows: np.ndarray) -> dict[str, Tensor]:
-        with sharing(2 if self.switches.threads else 1):  # a thread for each view
+        views = max(2, 1 + len(self.partners))
+        with sharing(views if self.switches.threads else 1):  # a thread for each view
             return self._losses_of_step(step, rows)
 
     def _losses_of_step(self, step: int, rows: np.ndarray) -> dict[str, Tensor]:
-        batch = self.trainee.encoder.pad(self.text.rows(rows, self.settings.max_tokens))
+        batch, *partners = (
+            self.trainee.encoder.pad(text.rows(rows, self.settings.max_tokens)) for text in (self.text, *self.partners)
+        )
         self.trainee.train()
         lower = use_bfloat16(self.settings.precision, self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=lower):
-            losses = batch_losses(self.trainee, batch, rows, self.recipe, self.teachers, self.draws, self.switches)
+            losses = batch_losses(
+                self.trainee, batch, rows, self.recipe, self.teachers, self.draws, self.switches, partners
+            )
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * (1 - (step - 1) / self.settings.steps)
         losses["loss"].backward()
@@ -238,14 +245,14 @@ class Trainer:
         if not dev <= self.best_score:  # a constant encoder scores nan: then the newest is as good as any
             self.best_score, self.best_step = dev, step
             self.best = {
-                name: weight.detach().cpu().clone() for name, weight in self.trainee.encoder.model.state_dict().items()
+                name: weight.detach().cpu().clone() for name, weight in self.trainee.encoder.state_dict().items()
             }
 
     def _save(self, step: int) -> None:
         """Write the checkpoint: weights, best weights, optimiser, random states, history."""
         tensors = {
             "trainee": self.trainee.state_dict(),
-            "best": self.best,
+            "best_encoder": self.best,
             "generators": self.draws.states(),
         }
         state = {"step": step, "history": self.history, "best_score": self.best_score, "best_step": self.best_step}
@@ -253,11 +260,11 @@ class Trainer:
 
     def _resume(self) -> int:
         """Go on from the checkpoint if there is an intact one; return the number of steps already done, else 0."""
-        if not (found := load_checkpoint(self.checkpoint, self.optimiser, ("trainee", "best", "generators"))):
+        if not (found := load_checkpoint(self.checkpoint, self.optimiser, ("trainee", "best_encoder", "generators"))):
             return 0
         tensors, state = found
         self.trainee.load_state_dict(tensors["trainee"])
-        self.best = tensors["best"]
+        self.best = tensors["best_encoder"]
         self.draws.set_states(tensors["generators"])
         if not self.own_dropout:
             set_random_states(tensors["random"], self.device)

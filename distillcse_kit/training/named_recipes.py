@@ -47,7 +47,7 @@ def group_p(profile: Profile) -> Recipe:
 
 
 def group_mean(profile: Profile) -> Recipe:
-    """One teacher for each student; a group's targets are replaced by their mean (beyond the paper)."""
+    """One teacher for each student; a group's target probabilities are replaced by their mean (not in the paper)."""
     return vanilla(profile).changed(shuffle="group_mean")
 
 
@@ -85,7 +85,8 @@ _MAKERS: dict[str, Callable[[Profile], Recipe]] = {
     "strong_teacher": strong_teacher,
 }
 
-# DistillCSE as the paper describes it, and as its authors' script runs it; "strong_teacher" at the laptop's scale.
+# DistillCSE on BERT-base as the paper describes it, and as its authors' script runs it: ``changed(base=...)`` takes
+# another of the paper's encoders, with its learning rate. "strong_teacher" is at the laptop's scale.
 PRESETS: dict[str, Recipe] = {
     "paper": Recipe(PAPER_TRAINING, PAPER_DISTILLATION, First(TEACHERS_OF_THE_CODE)),
     "authors-code": Recipe(
@@ -109,6 +110,12 @@ def recipe_named(name: str, profile: Profile) -> Recipe:
 
 def preset_named(name: str) -> Recipe:
     """The preset with that name: "paper", "authors-code" or "strong-teacher".
+
+    The first two are for BERT-base. Another of the paper's encoders comes with its own learning rate:
+
+    >>> paper = preset_named("paper")
+    >>> paper.training.learning_rate, paper.changed(base="roberta-base").training.learning_rate
+    (3e-05, 1e-05)
 
     Raises:
         KitError: an unknown name; the message lists the known ones.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,17 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from distillcse_kit.config import DistillationSettings, TrainingSettings
+from distillcse_kit.encoder.head import TrainingHead
 from distillcse_kit.encoder.loading import load_masked_lm, model_folder
 from distillcse_kit.encoder.makers_way import makers_way
-from distillcse_kit.encoder.sentence_encoder import SentenceEncoder, TrainingHead
+from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitWarning
 from distillcse_kit.fast.dropout import has_cheap_dropout, mask_stream
 from distillcse_kit.fast.packing import hidden_states
 from distillcse_kit.fast.switches import Switches
-from distillcse_kit.fast.views import two_views
+from distillcse_kit.fast.views import two_views, views_of
 from distillcse_kit.method.ensemble import TeacherEnsemble
 from distillcse_kit.method.losses import contrastive_loss, cosine_matrix, distillation_loss, ranking_hinge_loss
 from distillcse_kit.method.shuffling import fixed_group_shuffle, group_mean, group_p_shuffle, rank_band_shuffle
+from distillcse_kit.training.hidden_words import disguised
 from distillcse_kit.training.recipe import Recipe
 
 ALL_ON = Switches()
@@ -98,7 +101,7 @@ def _warn_of_another_pooling(settings: TrainingSettings) -> None:
 
 
 class Trainee(nn.Module):
-    """An encoder with what only training needs: the head, and a masked-LM head if that loss is on.
+    """An encoder with what only training needs: a head that is not kept, and a masked-LM head if that loss is on.
 
     It is made on the processor, where its random numbers are drawn, and can then be moved.
     """
@@ -109,9 +112,15 @@ class Trainee(nn.Module):
         self.encoder = SentenceEncoder.load(settings.base, settings.pooling, device="cpu", dropout=settings.dropout)
         self.head: nn.Module = nn.Identity()
         if settings.head and settings.pooling == "cls":
-            self.head = TrainingHead(self.encoder.width, generator)
+            head = TrainingHead(self.encoder.width, generator)
+            if settings.keep_head:
+                self.encoder.head = head
+            else:
+                self.head = head
         self.masked_lm: nn.Module | None = None
         if settings.mlm_weight:
+            tokenizer = self.encoder.tokenizer
+            self.words = torch.tensor(sorted({*tokenizer.get_vocab().values()} - {*tokenizer.all_special_ids}))
             # Some models come without the head's weights. Drawing them must not change the reader's random numbers.
             with torch.random.fork_rng(devices=[]):
                 if generator is not None:
@@ -127,14 +136,14 @@ class Trainee(nn.Module):
     def masked_lm_loss(
         self, batch: dict[str, Tensor], share: float, generator: torch.Generator | None = None
     ) -> Tensor:
-        """Cross-entropy of hidden tokens (all of them replaced by [MASK]), the auxiliary loss of SimCSE."""
+        """Cross-entropy of hidden tokens, in nats: the auxiliary loss of SimCSE. ``disguised`` says what hides them."""
         assert self.masked_lm is not None
         ids, tokenizer = batch["input_ids"], self.encoder.tokenizer
         # Not torch.isin: on Apple's GPUs it compares whole numbers in the newer versions of macOS only.
         special = (ids[..., None] == torch.tensor(tokenizer.all_special_ids).to(ids.device)).any(dim=-1)
         hidden = (torch.rand(ids.shape, generator=generator).to(ids.device) < share) & ~special
         labels = torch.where(hidden, ids, -100)
-        inputs = torch.where(hidden, tokenizer.mask_token_id, ids)
+        inputs = torch.where(hidden, disguised(ids, tokenizer.mask_token_id, self.words, generator), ids)
         masked = {"input_ids": inputs, "attention_mask": batch["attention_mask"]}
         with mask_stream(int(torch.randint(2**63 - 1, (), generator=generator))):
             logits = self._words(masked).float()
@@ -163,6 +172,7 @@ def batch_losses(
     teachers: TeacherEnsemble | None,
     draws: Draws,
     switches: Switches = ALL_ON,
+    partners: Sequence[dict[str, Tensor]] = (),
 ) -> dict[str, Tensor]:
     """All losses of one batch, Eq 3 of the paper:
 
@@ -175,6 +185,8 @@ def batch_losses(
         teachers: of a student; None for a SimCSE teacher.
         draws: the run's own generators.
         switches: which shortcuts of ``fast`` are on; only sorting matters here.
+        partners: the sentences' positives, and perhaps their hard negatives, as ``batch``; empty takes a second view of
+            the sentences. Distillation and the masked-LM loss read the sentences alone.
 
     Returns:
         {"loss": the sum; "contrastive", "distillation", "masked_lm": those of its parts that the recipe has}, scalars.
@@ -186,8 +198,12 @@ def batch_losses(
             view_a = trainee(batch)
         loss = view_a.new_zeros(())
     else:
-        view_a, view_b = two_views(trainee, batch, draws.dropout)
-        loss = parts["contrastive"] = contrastive_loss(view_a, view_b, settings.temperature)
+        view_a, view_b, *hard = (
+            views_of(trainee, [batch, *partners], draws.dropout)
+            if partners
+            else two_views(trainee, batch, draws.dropout)
+        )
+        loss = parts["contrastive"] = contrastive_loss(view_a, view_b, settings.temperature, *hard)
     if wanted is not None and teachers is not None:
         targets = shuffled(teachers.cosines(rows, view_a.device), wanted, draws.shuffling, switches.sorting)
         parts["distillation"] = _imitation(cosine_matrix(view_a, view_a), targets, wanted, draws.shuffling)

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from distillcse_kit.config import DistillationSettings, TrainingSettings
+from distillcse_kit.config import DistillationSettings, TrainingSettings, with_base
 from distillcse_kit.data.sentence_pairs import SentencePairs
-from distillcse_kit.encoder.hub import hub_revision
-from distillcse_kit.encoder.loading import model_files, source_fingerprint
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation.scoring import pairs_fingerprint
-from distillcse_kit.store import key_of, read_json
+from distillcse_kit.store import key_of
+from distillcse_kit.training.hidden_words import RULE
+from distillcse_kit.training.model_names import encoder_name, run_key
 from distillcse_kit.training.training_text import Corpus
 
 
@@ -76,7 +75,7 @@ class Inputs:
     """What a run depends on besides its recipe, as fingerprints.
 
     Attributes:
-        corpus: fingerprint of the training sentences. sentences: how many there are.
+        corpus: fingerprints of the training sentences and their partners. sentences: how many there are.
         dev: {"name", "fingerprint", "pairs"} of the pairs that choose the checkpoint.
         teacher: training settings of the teachers that ``Own`` and ``First`` stand for.
         known: names of teachers found so far, by their recipe and the name of their base.
@@ -92,7 +91,11 @@ class Inputs:
     def of(cls, corpus: Corpus, dev: SentencePairs, teacher: TrainingSettings | None = None) -> Inputs:
         """The inputs of runs on this corpus, with these dev pairs."""
         about = {"name": dev.name, "fingerprint": pairs_fingerprint(dev), "pairs": len(dev)}
-        return cls(corpus.fingerprint, len(corpus), about, teacher or TrainingSettings())
+        return cls(corpus.identity, len(corpus), about, teacher or TrainingSettings())
+
+
+# Settings that the first stores did not have: at these values, keys are as they were.
+_LATER: dict[str, Any] = {"fast": True, "dropout": None, "keep_head": False}
 
 
 @dataclass(frozen=True)
@@ -141,10 +144,11 @@ class Recipe:
         Args:
             seed, teachers: None leaves them as they are.
             settings: fields of ``TrainingSettings`` or ``DistillationSettings``. A field of the latter turns a
-                teacher into a student.
+                teacher into a student. A base without a learning rate is put in place as ``config.with_base`` does it.
 
         Raises:
-            KitError: an unknown setting (the message lists all of them), or a value out of range.
+            KitError: an unknown setting (the message lists all of them), a value out of range, or a base without a
+                learning rate in the paper where the old base has one.
         """
         of_training = {item.name for item in fields(TrainingSettings)}
         of_distillation = {item.name for item in fields(DistillationSettings)}
@@ -156,8 +160,11 @@ class Recipe:
         changed = self.distillation
         if distillation:
             changed = replace(changed or DistillationSettings(), **distillation)
+        before = self.training
+        if "base" in training and "learning_rate" not in training:
+            before = with_base(before, training["base"])
         return Recipe(
-            replace(self.training, **training) if training else self.training,
+            replace(before, **training) if training else before,
             changed,
             self.teachers if teachers is None else teachers,
             self.seed if seed is None else seed,
@@ -172,13 +179,13 @@ class Recipe:
 
     def settings(self) -> dict[str, Any]:
         """Training and distillation as plain values, as keys and run folders hold them."""
-        training = asdict(self.training) | {"seed": self.seed}
-        # Keys stay as they were in the first stores: ``compile`` was a setting; ``fast`` and ``dropout`` were not.
-        training["compile"] = "auto"
-        if training["fast"]:
-            del training["fast"]
-        if training["dropout"] is None:
-            del training["dropout"]
+        # ``compile`` was a setting of the first stores; keys keep it.
+        training = asdict(self.training) | {"seed": self.seed, "compile": "auto"}
+        for name, usual in _LATER.items():
+            if training[name] == usual:
+                del training[name]
+        if training["mlm_weight"]:
+            training["mlm_rule"] = RULE  # runs before this rule replaced all hidden words by [MASK]
         found: dict[str, Any] = {"training": training}
         return found if self.distillation is None else found | {"distillation": asdict(self.distillation)}
 
@@ -250,42 +257,6 @@ def teacher_name(model: Recipe | str, inputs: Inputs) -> str:
     if place not in inputs.known:
         inputs.known[place] = model.key(inputs)
     return inputs.known[place]
-
-
-# What a run folder's run.json holds beside everything that decides the run.
-_NOT_IN_THE_KEY = ("versions", "seconds", "device", "model")
-
-
-def run_key(folder: Path) -> str | None:
-    """The key of a run folder; None if it is none, or if its model is no longer the one that training saved there.
-
-    So a copy has the key of the run, under any name, until its weights are changed.
-    """
-    if not (folder / "run.json").is_file():
-        return None
-    about = read_json(folder / "run.json")
-    content = {name: value for name, value in about.items() if name not in _NOT_IN_THE_KEY}
-    return key_of(content) if about.get("model") == model_identity(str(folder)) else None
-
-
-def encoder_name(source: str) -> str:
-    """An encoder's name in keys: a hash of its files, or its hub name with the commit.
-
-    Raises:
-        KitError: a hub model that cannot be reached.
-    """
-    return model_identity(source) if model_files(source) else f"{source.partition('@')[0]}@{hub_revision(source)}"
-
-
-def model_identity(source: str) -> str:
-    """``source_fingerprint``, computed again only if a file of the model has changed."""
-    states = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in model_files(source))
-    return _identity(source, states)
-
-
-@lru_cache(maxsize=4_096)
-def _identity(source: str, states: tuple[tuple[str, int, int], ...]) -> str:
-    return source_fingerprint(source)
 
 
 def _spelled(model: Recipe | str) -> str:

@@ -14,7 +14,7 @@ from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.one_process import require_one_process
 from distillcse_kit.progress import progress_bar
 from distillcse_kit.store import Store, write_array_header
-from distillcse_kit.training.recipe import encoder_name
+from distillcse_kit.training.model_names import encoder_name
 from distillcse_kit.training.training_text import Corpus, tokenized
 
 

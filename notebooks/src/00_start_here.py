@@ -202,8 +202,8 @@ print(f"Mean cosine with all sentences:   {cosines.mean():.3f} (5% are below {np
 # Every score of the course is **Spearman's rank correlation × 100** between cosines and gold scores, over all pairs of
 # a set together. A perfect ranking gives 100, a random one gives about 0. Two baselines need no training at all:
 #
-# - **tf-idf**: word overlap, weighted by how rare each word is. A method that does not beat it has not shown that it
-#   understands anything.
+# - **tf-idf**: word overlap, weighted by how rare each word is. A method that scores lower may still know things that
+#   no word shows. But its score is not the proof, because counting words would give a better one.
 # - **the base encoder**, with the same pooling that the course trains.
 #
 # The table gives both scores on every set, and the lines below it say which is higher:

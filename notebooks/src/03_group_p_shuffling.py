@@ -266,7 +266,7 @@ plots.show(figure, "03_training", figures, settings)
 # ## How large should p be? (Table 6)
 #
 # With a small p, each group holds one logit, and nothing is shuffled. With p = 1 there is one group, and all order is
-# lost. The paper finds 0.1 best on STS-B dev, with one run for each value. But the seed alone changes such a score by
+# lost. The paper finds 0.1 best on STS-B dev, with one number for each value. But the seed alone changes such a score by
 # about as much as the values of p do.
 #
 # The tables from here on are *sweeps*: they train many students, too many for a lesson. The kit ships their results,
@@ -293,7 +293,7 @@ show_sweep(lab, "table3", figures, recompute)
 
 # %% [markdown]
 # At a teacher temperature of 0.01, the lower bands hold next to no probability. Shuffling them can hardly change what
-# is taught. The paper still reports a gain for every band, from one run each.
+# is taught. The paper still reports a gain for every band, without a spread.
 #
 # ## Smoothing or noise? (beyond the paper)
 #

@@ -203,7 +203,7 @@ print("\n".join(answers))
 
 # %% [markdown]
 # The first sentence pairs students by seed. The second holds the raw ensemble fixed, so its interval covers only other
-# seeds of the student, with these teachers. The paper's numbers (Table 5, BERT-base, seven-task average, one run each)
+# seeds of the student, with these teachers. The paper's numbers (Table 5, BERT-base, seven-task average, no spread)
 # are 77.03 for vanilla distillation, 78.64 for teacher components, and only 76.45 for the raw ensemble, which lies
 # below its own student. Here is the same comparison on real data, as it ships with the kit:
 
