@@ -164,11 +164,11 @@ def compare_pairs(pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]]) 
         KitError: as ``paired_difference``.
     """
     differences = [paired_difference(*pair) for pair in pairs.values()]
-    p_values = [_p_value(*pair) for pair in pairs.values()]
+    p_values = [paired_p_value(*pair) for pair in pairs.values()]
     return dict(zip(pairs, map(Comparison, differences, p_values, holm(p_values)), strict=True))
 
 
-def _p_value(values: Sequence[float], baseline: Sequence[float]) -> float:
+def paired_p_value(values: Sequence[float], baseline: Sequence[float]) -> float:
     """Two-sided p-value of the paired t test; nan for one pair; for differences that are all equal 1 if 0, else 0."""
     differences = np.subtract(values, baseline)
     if len(differences) == 1:
