@@ -5,14 +5,17 @@ from __future__ import annotations
 import gc
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy.stats import DegenerateDataWarning, bootstrap, rankdata, ttest_rel
 from scipy.stats import t as student_t
 
 from distillcse_kit.errors import KitError
+
+Key = TypeVar("Key", bound=Hashable)
 
 LEVEL = 0.05  # of every test
 AT_A_TIME = 100_000  # resampled pairs that are ranked together: faster than one draw at a time, in a few megabytes
@@ -157,8 +160,10 @@ def compare_by_seed(table: Mapping[str, Mapping[int, float]], baseline: str) -> 
     return compare_pairs(pairs)
 
 
-def compare_pairs(pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> dict[str, Comparison]:
+def compare_pairs(pairs: Mapping[Key, tuple[Sequence[float], Sequence[float]]]) -> dict[Key, Comparison]:
     """Turn {row: (its values, its baseline's)} into {row: comparison}, with p-values corrected by Holm for all rows.
+
+    A key may be anything that names a comparison, such as (row, data set).
 
     Raises:
         KitError: as ``paired_difference``.
