@@ -231,7 +231,8 @@ def bootstrap_pairs(
         raise KitError(f"resamples is {resamples}; it must be at least 1.")
 
     def difference(rows: np.ndarray, axis: int) -> np.ndarray:
-        return _mean_spearman(predicted, scores, rows) - _mean_spearman(baseline, scores, rows)
+        sides = (spearman_of_runs(side, scores, rows).mean(axis=0) for side in (predicted, baseline))
+        return np.subtract(*sides)
 
     pairs = np.arange(len(scores))
     with warnings.catch_warnings():
@@ -250,18 +251,18 @@ def bootstrap_pairs(
     return PairBootstrap(float(difference(pairs, -1)), float(low), float(high))
 
 
-def _mean_spearman(runs: np.ndarray, gold: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Mean over runs of Spearman x 100 on the pairs ``rows``; ties share their rank. [S, n], [n], [..., m] -> [...]
+def spearman_of_runs(runs: np.ndarray, gold: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Spearman x 100 of each run on the pairs ``rows``; ties share their rank: [S, n], [n], [..., m] -> [S, ...].
 
-    By the definition, since scipy's ``spearmanr`` takes one draw at a time.
+    By the definition, since scipy's ``spearmanr`` takes one draw of pairs at a time. nan where one side is constant.
     """
     wanted = _centred_ranks(gold[rows])
-    found = np.zeros(rows.shape[:-1])
+    found = np.empty((len(runs), *rows.shape[:-1]))
     with np.errstate(invalid="ignore"):
-        for run in runs:
+        for number, run in enumerate(runs):
             ranks = _centred_ranks(run[rows])
-            found += _dot(ranks, wanted) / np.sqrt(_dot(ranks, ranks) * _dot(wanted, wanted))
-    return 100 * found / len(runs)
+            found[number] = _dot(ranks, wanted) / np.sqrt(_dot(ranks, ranks) * _dot(wanted, wanted))
+    return 100 * found
 
 
 def _centred_ranks(values: np.ndarray) -> np.ndarray:
