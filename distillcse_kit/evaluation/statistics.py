@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import warnings
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -223,32 +223,48 @@ def bootstrap_pairs(
     scores = np.asarray(gold, dtype=np.float64)
     if predicted.shape != baseline.shape or predicted.ndim != 2 or predicted.shape[1] != len(scores):
         raise KitError("Both sides need the cosines of the same pairs for the same number of runs, [runs, pairs].")
-    if len(scores) < 3:
-        raise KitError(f"{len(scores)} pairs cannot be resampled; give at least 3.")
-    if not 0 < confidence < 1:
-        raise KitError(f"confidence is {confidence}; it must lie in (0, 1).")
-    if resamples < 1:
-        raise KitError(f"resamples is {resamples}; it must be at least 1.")
 
     def difference(rows: np.ndarray, axis: int) -> np.ndarray:
         sides = (spearman_of_runs(side, scores, rows).mean(axis=0) for side in (predicted, baseline))
         return np.subtract(*sides)
 
-    pairs = np.arange(len(scores))
+    low, high = interval_over_pairs(difference, len(scores), resamples, confidence, seed)
+    return PairBootstrap(float(difference(np.arange(len(scores)), -1)), low, high)
+
+
+def interval_over_pairs(
+    statistic: Callable[[np.ndarray, int], np.ndarray], pairs: int, resamples: int, confidence: float, seed: int
+) -> tuple[float, float]:
+    """Percentile interval of a statistic over pairs drawn with replacement; draws where it is nan are left out.
+
+    Args:
+        statistic: of rows of pairs [..., n], and the axis, which is always -1: gives [...].
+        pairs: n.
+        resamples, confidence, seed: as for ``bootstrap_pairs``.
+
+    Raises:
+        KitError: fewer than three pairs, no draw, or a confidence outside (0, 1).
+    """
+    if pairs < 3:
+        raise KitError(f"{pairs} pairs cannot be resampled; give at least 3.")
+    if not 0 < confidence < 1:
+        raise KitError(f"confidence is {confidence}; it must lie in (0, 1).")
+    if resamples < 1:
+        raise KitError(f"resamples is {resamples}; it must be at least 1.")
     with warnings.catch_warnings():
         # A draw in which all gold scores are equal has no correlation. It is left out here; scipy's interval is nan.
         warnings.simplefilter("ignore", DegenerateDataWarning)
         found = bootstrap(
-            (pairs,),
-            difference,
+            (np.arange(pairs),),
+            statistic,
             n_resamples=resamples,
-            batch=max(1, AT_A_TIME // len(scores)),
+            batch=max(1, AT_A_TIME // pairs),
             vectorized=True,
             method="percentile",
             rng=np.random.default_rng(seed),
         ).bootstrap_distribution
     low, high = np.nanquantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return PairBootstrap(float(difference(pairs, -1)), float(low), float(high))
+    return float(low), float(high)
 
 
 def spearman_of_runs(runs: np.ndarray, gold: np.ndarray, rows: np.ndarray) -> np.ndarray:
