@@ -115,6 +115,8 @@ def test_overlaps_that_are_equal_make_fewer_bins_and_small_ones_have_no_score() 
     assert found[0].score is not None and found[0].score.value == pytest.approx(100)
     few = spearman_by_bins(gold, gold, gold, [0, 9, 39], resamples=5)
     assert few[0] == Bin(0, 9, 9, None) and few[1].pairs == 31
+    enough = spearman_by_bins(gold, gold, gold, [0, 10, 39], resamples=5)[0]
+    assert enough.pairs == 10 and enough.score is not None
     assert spearman_by_bins(gold, np.zeros(40), gold, 1, resamples=5)[0].score is None
     same = spearman_by_bins(gold, gold, np.ones(40), 3, resamples=5)
     assert [(one.start, one.end, one.pairs) for one in same] == [(1, 1, 40)]

@@ -178,6 +178,13 @@ def test_the_smallest_effect_is_the_first_that_is_found_often_enough() -> None:
     assert found.smallest("b", digits=1) == pytest.approx(found.smallest("b") + 0.05, abs=0.05)
 
 
+def test_a_claim_of_the_wrong_sign_is_no_find() -> None:
+    """Of an effect of almost nothing, about half of the claims have its sign."""
+    found = PlantedEffects(Layout({"a": of(1), "b": of(1)}), "a", Scatter(0, 0, 0, 0, 1.0), tables=2_000)
+    assert found.chance("b", 1e-9) + found.chance("b", -1e-9) == pytest.approx(found.false_claims())
+    assert 0.01 < found.chance("b", 1e-9) < 0.04 < found.false_claims()
+
+
 def test_what_cannot_be_simulated_is_one_sentence() -> None:
     scatter = Scatter(1, 0, 0, 0, 1)
     for wrong in ((0, 0, 0, 0, 0), (1, -1, 0, 0, 1), (math.nan, 0, 0, 0, 1)):
@@ -216,5 +223,9 @@ def test_a_sweeps_column_by_student_keeps_every_score() -> None:
     assert {row: list(scores.values()) for row, scores in found.items()} == {
         row: columns["stsb"] for row, columns in result.table.items()
     }
+    strong, with_teacher = shipped_sweep("strong-teacher"), sweep_named("strong-teacher")
+    assert strong is not None
+    students = scores_by_student(strong.table, with_teacher, LAPTOP, "stsb")
+    assert list(students) == [row for row in strong.table if row.startswith("student")]  # neither base nor teacher
     with pytest.raises(KitError, match="give the profile that made them"):
         scores_by_student(result.table, sweep, profile_named("smoke"), "stsb")
