@@ -27,6 +27,13 @@ from distillcse_kit.analysis.logits import (
     teacher_vectors,
     unit_ranks,
 )
+from distillcse_kit.analysis.noise_intervals import (
+    FigureInterval,
+    agreement_figures,
+    table_1_figures,
+    table_2_figures,
+    teacher_jackknife,
+)
 from distillcse_kit.analysis.orders import BINS, Moments, TwoSamples, compare_orders, gaussian_kl, histogram_kl, moments
 from distillcse_kit.analysis.parts_of_variance import VariancePart, disjoint_pairs, mean_squares, variance_parts
 from distillcse_kit.analysis.softness import Softness, mean_entropy, rank_agreement
@@ -47,6 +54,7 @@ __all__ = [
     "BINS",
     "Agreement",
     "AveragingLaw",
+    "FigureInterval",
     "MeanOfShuffles",
     "Moments",
     "Remaining",
@@ -59,6 +67,7 @@ __all__ = [
     "TopAgreement",
     "TwoSamples",
     "VariancePart",
+    "agreement_figures",
     "agreements",
     "averaging_law",
     "batch_cosines",
@@ -83,6 +92,9 @@ __all__ = [
     "shuffle_cost",
     "spread",
     "spread_by_rank",
+    "table_1_figures",
+    "table_2_figures",
+    "teacher_jackknife",
     "teacher_spread",
     "teacher_vectors",
     "top_agreement",

@@ -5,14 +5,17 @@ from __future__ import annotations
 import gc
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy.stats import DegenerateDataWarning, bootstrap, rankdata, ttest_rel
 from scipy.stats import t as student_t
 
 from distillcse_kit.errors import KitError
+
+Key = TypeVar("Key", bound=Hashable)
 
 LEVEL = 0.05  # of every test
 AT_A_TIME = 100_000  # resampled pairs that are ranked together: faster than one draw at a time, in a few megabytes
@@ -157,18 +160,20 @@ def compare_by_seed(table: Mapping[str, Mapping[int, float]], baseline: str) -> 
     return compare_pairs(pairs)
 
 
-def compare_pairs(pairs: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> dict[str, Comparison]:
+def compare_pairs(pairs: Mapping[Key, tuple[Sequence[float], Sequence[float]]]) -> dict[Key, Comparison]:
     """Turn {row: (its values, its baseline's)} into {row: comparison}, with p-values corrected by Holm for all rows.
+
+    A key may be anything that names a comparison, such as (row, data set).
 
     Raises:
         KitError: as ``paired_difference``.
     """
     differences = [paired_difference(*pair) for pair in pairs.values()]
-    p_values = [_p_value(*pair) for pair in pairs.values()]
+    p_values = [paired_p_value(*pair) for pair in pairs.values()]
     return dict(zip(pairs, map(Comparison, differences, p_values, holm(p_values)), strict=True))
 
 
-def _p_value(values: Sequence[float], baseline: Sequence[float]) -> float:
+def paired_p_value(values: Sequence[float], baseline: Sequence[float]) -> float:
     """Two-sided p-value of the paired t test; nan for one pair; for differences that are all equal 1 if 0, else 0."""
     differences = np.subtract(values, baseline)
     if len(differences) == 1:
@@ -218,45 +223,62 @@ def bootstrap_pairs(
     scores = np.asarray(gold, dtype=np.float64)
     if predicted.shape != baseline.shape or predicted.ndim != 2 or predicted.shape[1] != len(scores):
         raise KitError("Both sides need the cosines of the same pairs for the same number of runs, [runs, pairs].")
-    if len(scores) < 3:
-        raise KitError(f"{len(scores)} pairs cannot be resampled; give at least 3.")
+
+    def difference(rows: np.ndarray, axis: int) -> np.ndarray:
+        sides = (spearman_of_runs(side, scores, rows).mean(axis=0) for side in (predicted, baseline))
+        return np.subtract(*sides)
+
+    low, high = interval_over_pairs(difference, len(scores), resamples, confidence, seed)
+    return PairBootstrap(float(difference(np.arange(len(scores)), -1)), low, high)
+
+
+def interval_over_pairs(
+    statistic: Callable[[np.ndarray, int], np.ndarray], pairs: int, resamples: int, confidence: float, seed: int
+) -> tuple[float, float]:
+    """Percentile interval of a statistic over pairs drawn with replacement; draws where it is nan are left out.
+
+    Args:
+        statistic: of rows of pairs [..., n], and the axis, which is always -1: gives [...].
+        pairs: n.
+        resamples, confidence, seed: as for ``bootstrap_pairs``.
+
+    Raises:
+        KitError: fewer than three pairs, no draw, or a confidence outside (0, 1).
+    """
+    if pairs < 3:
+        raise KitError(f"{pairs} pairs cannot be resampled; give at least 3.")
     if not 0 < confidence < 1:
         raise KitError(f"confidence is {confidence}; it must lie in (0, 1).")
     if resamples < 1:
         raise KitError(f"resamples is {resamples}; it must be at least 1.")
-
-    def difference(rows: np.ndarray, axis: int) -> np.ndarray:
-        return _mean_spearman(predicted, scores, rows) - _mean_spearman(baseline, scores, rows)
-
-    pairs = np.arange(len(scores))
     with warnings.catch_warnings():
         # A draw in which all gold scores are equal has no correlation. It is left out here; scipy's interval is nan.
         warnings.simplefilter("ignore", DegenerateDataWarning)
         found = bootstrap(
-            (pairs,),
-            difference,
+            (np.arange(pairs),),
+            statistic,
             n_resamples=resamples,
-            batch=max(1, AT_A_TIME // len(scores)),
+            batch=max(1, AT_A_TIME // pairs),
             vectorized=True,
             method="percentile",
             rng=np.random.default_rng(seed),
         ).bootstrap_distribution
     low, high = np.nanquantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return PairBootstrap(float(difference(pairs, -1)), float(low), float(high))
+    return float(low), float(high)
 
 
-def _mean_spearman(runs: np.ndarray, gold: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Mean over runs of Spearman x 100 on the pairs ``rows``; ties share their rank. [S, n], [n], [..., m] -> [...]
+def spearman_of_runs(runs: np.ndarray, gold: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Spearman x 100 of each run on the pairs ``rows``; ties share their rank: [S, n], [n], [..., m] -> [S, ...].
 
-    By the definition, since scipy's ``spearmanr`` takes one draw at a time.
+    By the definition, since scipy's ``spearmanr`` takes one draw of pairs at a time. nan where one side is constant.
     """
     wanted = _centred_ranks(gold[rows])
-    found = np.zeros(rows.shape[:-1])
+    found = np.empty((len(runs), *rows.shape[:-1]))
     with np.errstate(invalid="ignore"):
-        for run in runs:
+        for number, run in enumerate(runs):
             ranks = _centred_ranks(run[rows])
-            found += _dot(ranks, wanted) / np.sqrt(_dot(ranks, ranks) * _dot(wanted, wanted))
-    return 100 * found / len(runs)
+            found[number] = _dot(ranks, wanted) / np.sqrt(_dot(ranks, ranks) * _dot(wanted, wanted))
+    return 100 * found
 
 
 def _centred_ranks(values: np.ndarray) -> np.ndarray:

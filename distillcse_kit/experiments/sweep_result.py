@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 
 from distillcse_kit.config import Profile
 from distillcse_kit.errors import KitError
+from distillcse_kit.evaluation.effects import Effects
 from distillcse_kit.evaluation.power import detectable_difference
 from distillcse_kit.evaluation.scoring import PAPER_TASKS
 from distillcse_kit.evaluation.statistics import Comparison, compare_pairs, seed_interval
@@ -66,14 +68,35 @@ class SweepResult:
 
     def compared(self, column: str) -> dict[str, Comparison]:
         """{label: comparison with its baseline}, paired by seed, after Holm; rows of another length are left out."""
+        return compare_pairs(self._pairs(column))
+
+    def _pairs(self, column: str) -> dict[str, tuple[list[float], list[float]]]:
+        """{label: (its values, its baseline's)} of the rows that can be paired."""
         values = {label: row.get(column, []) for label, row in self.table.items()}
         pairs = {label: (values[label], values[self.baseline(label)]) for label in values}
-        return compare_pairs(
-            {
-                label: pair
-                for label, pair in pairs.items()
-                if label != self.baseline(label) and len(pair[0]) == len(pair[1])
-            }
+        return {
+            label: pair
+            for label, pair in pairs.items()
+            if label != self.baseline(label) and len(pair[0]) == len(pair[1]) > 0
+        }
+
+    def effects(self, columns: Sequence[str] | None = None) -> Effects:
+        """Differences from the baseline on each data set, with p-values corrected for the whole table.
+
+        Args:
+            columns: which ones; None takes all but the average, which says nothing that they don't.
+        """
+        found = columns or [column for column in next(iter(self.table.values())) if column != AVERAGE]
+        pairs = {column: self._pairs(column) for column in found}
+        return Effects(
+            compare_pairs(
+                {
+                    (label, column): pairs[column][label]
+                    for label in self.table
+                    for column in found
+                    if label in pairs[column]
+                }
+            )
         )
 
     def lines(self, column: str) -> list[str]:
