@@ -16,14 +16,16 @@ def disguised(ids: Tensor, mask_id: int, words: Tensor, generator: torch.Generat
     Args:
         ids: hidden token ids, of any shape.
         mask_id: id of [MASK].
-        words: [V], the ids that a random word is drawn from, evenly; on the CPU.
-        generator: of all draws, on the CPU; None takes torch's global one.
+        words: [V], the ids that a random word is drawn from, evenly.
+        generator: of all draws, on any device; None takes torch's global one of the CPU.
 
     Returns:
         Token ids of the same shape, on the device of ``ids``.
 
     Reference: Devlin et al., BERT (NAACL 2019), section 3.1.
     """
-    action = torch.rand(ids.shape, generator=generator).to(ids.device)
-    drawn = words[torch.randint(len(words), ids.shape, generator=generator)].to(ids.device)
+    place = "cpu" if generator is None else generator.device
+    action = torch.rand(ids.shape, generator=generator, device=place).to(ids.device)
+    chosen = torch.randint(len(words), ids.shape, generator=generator, device=place)
+    drawn = words.to(place)[chosen].to(ids.device)
     return torch.where(action < 0.8, mask_id, torch.where(action < 0.9, drawn, ids))

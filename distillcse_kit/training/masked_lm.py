@@ -11,6 +11,7 @@ from transformers import BertConfig, BertForMaskedLM, BertTokenizer
 
 from distillcse_kit.data.tokens import TokenizedText
 from distillcse_kit.encoder.devices import has_fused_optimiser
+from distillcse_kit.training.hidden_words import disguised
 from distillcse_kit.training.pretraining_settings import PretrainingSettings
 from distillcse_kit.training.word_pieces import SPECIAL_TOKENS
 
@@ -85,11 +86,8 @@ def mask_tokens(
     draw = torch.rand(ids.shape, generator=generator, device=device).masked_fill(~ordinary, 2.0).flatten()
     positions = draw.topk(max(1, round(share * ids.numel())), largest=False).indices
     labels = torch.where(ordinary.flatten()[positions], ids.flatten()[positions], -100)
-    action = torch.rand(positions.shape, generator=generator, device=device)
-    random_ids = torch.randint(
-        len(SPECIAL_TOKENS), vocabulary_size, positions.shape, generator=generator, device=device
-    )
-    replaced = torch.where(action < 0.8, mask_id, torch.where(action < 0.9, random_ids, labels))
+    words = torch.arange(len(SPECIAL_TOKENS), vocabulary_size, device=device)
+    replaced = disguised(labels, mask_id, words, generator)
     masked = ids.flatten().clone()
     masked[positions] = torch.where(labels >= 0, replaced, ids.flatten()[positions])
     return masked.view_as(ids), positions, labels
