@@ -76,17 +76,18 @@ def mask_tokens(
         share: of the positions, in (0, 1].
         mask_id: id of [MASK].
         vocabulary_size: random tokens are drawn below this id.
-        generator: of all draws, on the device of the ids.
+        generator: of all draws, on any device; on that of the ids nothing is copied.
 
     Returns:
         (input ids [B, L], flat positions [M], labels [M]). If the batch has fewer than M ordinary tokens, the labels
         of the others are -100, which the loss ignores.
     """
-    ordinary, device = ids >= len(SPECIAL_TOKENS), ids.device
-    draw = torch.rand(ids.shape, generator=generator, device=device).masked_fill(~ordinary, 2.0).flatten()
+    ordinary = ids >= len(SPECIAL_TOKENS)
+    draw = torch.rand(ids.shape, generator=generator, device=generator.device).to(ids.device)
+    draw = draw.masked_fill(~ordinary, 2.0).flatten()
     positions = draw.topk(max(1, round(share * ids.numel())), largest=False).indices
     labels = torch.where(ordinary.flatten()[positions], ids.flatten()[positions], -100)
-    words = torch.arange(len(SPECIAL_TOKENS), vocabulary_size, device=device)
+    words = torch.arange(len(SPECIAL_TOKENS), vocabulary_size, device=generator.device)
     replaced = disguised(labels, mask_id, words, generator)
     masked = ids.flatten().clone()
     masked[positions] = torch.where(labels >= 0, replaced, ids.flatten()[positions])

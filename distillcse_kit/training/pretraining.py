@@ -107,7 +107,8 @@ def pretrain(
     state = Pretraining(
         objective,
         new_optimiser(objective, settings.learning_rate),
-        torch.Generator(place).manual_seed(settings.seed),
+        # An Apple GPU draws from torch's own generator there, which a run must not depend on.
+        torch.Generator(place if place.type == "cuda" else "cpu").manual_seed(settings.seed),
         store.path("pretraining", content | {"vocabulary": pieces}, ".safetensors"),
     )
     state.resume()

@@ -28,7 +28,7 @@ class Pretraining:
 
     Attributes:
         objective, optimiser: the model with what only its training needs, being trained where they are.
-        generator: of the masking, on the same device.
+        generator: of the masking; on a CUDA device, where the model is.
         checkpoint: file that ``save`` writes and ``resume`` reads.
         step: steps taken so far.
         curve: rows of the loss curve so far: step, loss of the hidden words in nats, the other parts that are on, and
@@ -72,7 +72,7 @@ def run_pretraining(state: Pretraining, text: TokenizedText, compile_model: bool
             module.p = 0.0
     compiled = compile_model and device.type != "mps"  # torch.compile is a prototype there
     losses_of = torch.compile(objective, dynamic=False) if compiled else objective
-    weights = torch.tensor([1.0, settings.bag_weight, settings.decoder_weight], device=device)
+    weights = torch.tensor([1.0, settings.bag_weight, settings.decoder_weight]).to(device)
     # Summed on the device and read once a row: each reading makes the processor wait for a GPU.
     total, seen, began = torch.zeros(len(PARTS), device=device), torch.zeros((), device=device), time.monotonic()
     progress = progress_bar(
@@ -95,7 +95,7 @@ def run_pretraining(state: Pretraining, text: TokenizedText, compile_model: bool
         progress.update()
         if state.step % every == 0 or state.step == settings.steps:
             steps = state.step % every or every
-            means = dict(zip(PARTS, (total / steps).tolist(), strict=True))
+            means = dict(zip(PARTS, (total.cpu() / steps).tolist(), strict=True))
             if not math.isfinite(sum(means.values())):
                 raise KitError(f"The loss is {means['loss']} at step {state.step}; lower the learning rate.")
             rate = round(float(seen) / (time.monotonic() - began))
