@@ -292,6 +292,8 @@ class Shown:
         self.box.wait_for(state="attached")
         self.to_the_top()
         self.box.wait_for()
+        # JupyterLab puts the box there first, and fills it when it comes into view.
+        notebook.wait_until(lambda: self.words and self.picture, f"{kind} has words and a picture", limit=20)
 
     def to_the_top(self) -> None:
         """Scroll the explorer's title to the top of the notebook."""
