@@ -290,10 +290,12 @@ class Shown:
         found = notebook.page.locator(f".dk-explorer.dk-{kind}")
         self.box = found.last if last else found.first
         self.box.wait_for(state="attached")
+        notebook.wait_until(self._is_in_sight, f"{kind} has words and a picture")
+
+    def _is_in_sight(self) -> bool:
+        """Whether it shows something. Outputs above it grow as they come into view, and may push it out again."""
         self.to_the_top()
-        self.box.wait_for()
-        # JupyterLab puts the box there first, and fills it when it comes into view.
-        notebook.wait_until(lambda: self.words and self.picture, f"{kind} has words and a picture", limit=20)
+        return bool(self.words and self.picture)
 
     def to_the_top(self) -> None:
         """Scroll the explorer's title to the top of the notebook."""
