@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import t as student_t
 
 from distillcse_kit.errors import KitError
-from distillcse_kit.evaluation.statistics import SeedInterval, spearman_of_runs
+from distillcse_kit.evaluation.statistics import SeedInterval, gold_of_both_sides, spearman_of_runs
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,7 @@ def seeds_and_pairs(
     Reference:
         Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1 (2007), on why crossed resampling is too wide.
     """
-    scores = np.asarray(gold, dtype=np.float64)
-    if predicted.shape != baseline.shape or predicted.ndim != 2 or predicted.shape[1] != len(scores):
-        raise KitError("Both sides need the cosines of the same pairs for the same number of runs, [runs, pairs].")
+    scores = gold_of_both_sides(predicted, baseline, gold)
     if len(predicted) < 2:
         raise KitError("One seed shows nothing of other seeds; give at least two.")
     if min(len(scores), groups) < 10:

@@ -220,9 +220,7 @@ def bootstrap_pairs(
         KitError: the shapes do not match, there are fewer than three pairs or no draw, or the confidence is outside
             (0, 1).
     """
-    scores = np.asarray(gold, dtype=np.float64)
-    if predicted.shape != baseline.shape or predicted.ndim != 2 or predicted.shape[1] != len(scores):
-        raise KitError("Both sides need the cosines of the same pairs for the same number of runs, [runs, pairs].")
+    scores = gold_of_both_sides(predicted, baseline, gold)
 
     def difference(rows: np.ndarray, axis: int) -> np.ndarray:
         sides = (spearman_of_runs(side, scores, rows).mean(axis=0) for side in (predicted, baseline))
@@ -230,6 +228,14 @@ def bootstrap_pairs(
 
     low, high = interval_over_pairs(difference, len(scores), resamples, confidence, seed)
     return PairBootstrap(float(difference(np.arange(len(scores)), -1)), low, high)
+
+
+def gold_of_both_sides(predicted: np.ndarray, baseline: np.ndarray, gold: Sequence[float]) -> np.ndarray:
+    """The gold scores, float64 [n]. KitError unless both sides are [S, n], cosines of these pairs from S runs."""
+    scores = np.asarray(gold, dtype=np.float64)
+    if predicted.shape != baseline.shape or predicted.ndim != 2 or predicted.shape[1] != len(scores):
+        raise KitError("Both sides need the cosines of the same pairs for the same number of runs, [runs, pairs].")
+    return scores
 
 
 def interval_over_pairs(
