@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from distillcse_kit.data.sentence_pairs import SentencePairs
 from distillcse_kit.errors import KitError
 from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.store import Store
+from distillcse_kit.training.loop import Trainer
 from distillcse_kit.training.training_text import Corpus
 from distillcse_kit.training.word_pieces import learn_vocabulary, new_tokenizer
 
@@ -116,6 +117,23 @@ def as_if_cores(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def power_cut(before: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """The training in the block saves a checkpoint at its first dev score, after ``before``, and then stops."""
+    save = Trainer._save
+
+    def save_and_stop(self: Trainer, at: int) -> None:
+        before()
+        save(self, at)
+        raise InterruptedError
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("distillcse_kit.training.loop.CHECKPOINT_SECONDS", -1.0)
+        patched.setattr(Trainer, "_save", save_and_stop)
+        with pytest.raises(InterruptedError):
+            yield
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import power_cut
 from safetensors.torch import load_file
 from stand_in import PLACE, OnStandIn, stand_in
 from torch import Tensor
@@ -28,7 +29,6 @@ from distillcse_kit.laboratory import Laboratory
 from distillcse_kit.method import shuffling
 from distillcse_kit.method.ensemble import TeacherEnsemble
 from distillcse_kit.store import Store
-from distillcse_kit.training import loop
 from distillcse_kit.training.loop import Trainer
 from distillcse_kit.training.parallel import processes_for
 from distillcse_kit.training.pretraining import pretrain
@@ -237,27 +237,18 @@ def test_a_run_there_has_dropout_and_leaves_the_random_states_alone(
     assert config["hidden_dropout_prob"] == 0.1
 
 
-class Stopped(Exception):
-    """Stands for a power cut."""
-
-
 def test_a_checkpoint_has_the_random_state_of_the_device(
-    tiny: Path, corpus: Corpus, dev: SentencePairs, tmp_path: Path, apple: torch.Generator, monkeypatch: Any
+    tiny: Path, corpus: Corpus, dev: SentencePairs, tmp_path: Path, apple: torch.Generator
 ) -> None:
     expected = trained(tmp_path / "whole", recipe_of(tiny), corpus, dev, tiny, "mps")
-    save, states = Trainer._save, []
+    states = []
 
-    def save_and_stop(self: Trainer, at: int) -> None:
+    def draw() -> None:
         torch.rand((), generator=apple)  # as dropout there would draw
         states.append(apple.get_state())
-        save(self, at)
-        raise Stopped
 
-    with monkeypatch.context() as patched:
-        patched.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-        patched.setattr(Trainer, "_save", save_and_stop)
-        with pytest.raises(Stopped):
-            trained(tmp_path / "cut", recipe_of(tiny), corpus, dev, tiny, "mps")
+    with power_cut(draw):
+        trained(tmp_path / "cut", recipe_of(tiny), corpus, dev, tiny, "mps")
     (checkpoint,) = (tmp_path / "cut" / "runs").glob("*.checkpoint")
     saved = load_file(checkpoint)
     assert torch.equal(saved["random.mps"], states[0]) and "random.cuda" not in saved

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import power_cut
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
@@ -21,8 +22,6 @@ from distillcse_kit.encoder.sentence_encoder import SentenceEncoder
 from distillcse_kit.errors import KitError
 from distillcse_kit.evaluation import score_pairs
 from distillcse_kit.store import Store
-from distillcse_kit.training import loop
-from distillcse_kit.training.loop import Trainer
 from distillcse_kit.training.model_names import run_key
 from distillcse_kit.training.objective import Trainee
 from distillcse_kit.training.recipe import Recipe
@@ -99,19 +98,10 @@ def test_training_itself_is_the_same(tiny: Path, corpus: Corpus) -> None:
 
 
 def test_a_resumed_run_keeps_the_same_head(
-    run: Run, tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store, monkeypatch: pytest.MonkeyPatch
+    run: Run, tiny: Path, corpus: Corpus, dev: SentencePairs, store: Store
 ) -> None:
-    save = Trainer._save
-
-    def save_and_stop(self: Trainer, at: int) -> None:
-        save(self, at)
-        raise InterruptedError
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
-        patched.setattr(Trainer, "_save", save_and_stop)
-        with pytest.raises(InterruptedError):
-            train(store, recipe_of(tiny), corpus, dev, label=None)
+    with power_cut():
+        train(store, recipe_of(tiny), corpus, dev, label=None)
     found = train(store, recipe_of(tiny), corpus, dev, label=None)
     assert found.key == run.key and source_fingerprint(found.folder) == source_fingerprint(run.folder)
 

@@ -12,7 +12,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
-from conftest import SENTENCES, one_sentence
+from conftest import SENTENCES, one_sentence, power_cut
 
 from distillcse_kit.command import main as cli
 from distillcse_kit.command.shared import laboratory_of
@@ -27,7 +27,6 @@ from distillcse_kit.fast.views import views_of
 from distillcse_kit.method.ensemble import TeacherEnsemble
 from distillcse_kit.method.losses import contrastive_loss, cosine_matrix, distillation_loss
 from distillcse_kit.store import Store
-from distillcse_kit.training.loop import Trainer
 from distillcse_kit.training.objective import Draws, Trainee, batch_losses
 from distillcse_kit.training.recipe import Inputs, Recipe
 from distillcse_kit.training.run import train
@@ -267,25 +266,16 @@ def test_a_run_reads_each_row_with_its_own_partners(
 
 
 def test_partners_change_what_is_learned_and_an_interrupted_run_goes_on(
-    tiny: Path, pairs: Corpus, dev: SentencePairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Path, pairs: Corpus, dev: SentencePairs, tmp_path: Path
 ) -> None:
     histories = []
     for partners in ((), pairs.partners[:1], pairs.partners):
         whole = Store(tmp_path / f"whole{len(partners)}")
         histories.append(train(whole, recipe_of(tiny), replace(pairs, partners=partners), dev, label=None).history)
     assert len({row[-1]["contrastive"] for row in histories}) == 3
-    save = Trainer._save
-
-    def save_and_stop(self: Trainer, at: int) -> None:
-        save(self, at)
-        raise InterruptedError
-
     cut = Store(tmp_path / "cut")
-    with monkeypatch.context() as patched:
-        patched.setattr("distillcse_kit.training.loop.CHECKPOINT_SECONDS", -1.0)
-        patched.setattr(Trainer, "_save", save_and_stop)
-        with pytest.raises(InterruptedError):
-            train(cut, recipe_of(tiny), pairs, dev, label=None)
+    with power_cut():
+        train(cut, recipe_of(tiny), pairs, dev, label=None)
     assert train(cut, recipe_of(tiny), pairs, dev, label=None).history == histories[-1]
 
 
