@@ -290,12 +290,26 @@ class Shown:
         found = notebook.page.locator(f".dk-explorer.dk-{kind}")
         self.box = found.last if last else found.first
         self.box.wait_for(state="attached")
-        notebook.wait_until(self._is_in_sight, f"{kind} has words and a picture")
+        self.bring_into_sight()
 
-    def _is_in_sight(self) -> bool:
-        """Whether it shows something. Outputs above it grow as they come into view, and may push it out again."""
-        self.to_the_top()
-        return bool(self.words and self.picture)
+    def bring_into_sight(self, looks: int = 10) -> None:
+        """Scroll to it, and wait until it has stayed there, filled, for so many looks in a row.
+
+        Outputs above it grow as they come into view and push it out again, and JupyterLab empties what is out of view.
+
+        Raises:
+            AssertionError: it stays empty, or does not come to rest.
+        """
+        seen: list[float] = []
+
+        def rests() -> bool:
+            self.to_the_top()
+            seen.append(self.box.evaluate("box => box.getBoundingClientRect().top"))
+            if not (self._shown_words and self.picture):
+                seen.clear()
+            return len(seen) >= looks and len(set(seen[-looks:])) == 1
+
+        self.notebook.wait_until(rests, "the explorer has words and a picture, and stays in sight")
 
     def to_the_top(self) -> None:
         """Scroll the explorer's title to the top of the notebook."""
@@ -310,6 +324,13 @@ class Shown:
     @property
     def words(self) -> str:
         """The text below the picture."""
+        if not self._shown_words:
+            self.bring_into_sight()
+        return self._shown_words
+
+    @property
+    def _shown_words(self) -> str:
+        """The same; empty while the page does not lay it out."""
         return self.box.locator(".dk-words").inner_text()
 
     @property
@@ -340,6 +361,7 @@ class Shown:
         Raises:
             AssertionError: the picture does not change, or it was drawn for another state.
         """
+        self.bring_into_sight(looks=2)
         before = self.picture
         place.focus()
         self.notebook.page.keyboard.press(key)
